@@ -1,0 +1,18 @@
+namespace Varve.Graph;
+
+/// <summary>The drivers a graph knows, by name. Listed in code: nothing is discovered, so nothing is trimmed away.</summary>
+internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
+{
+    private readonly Dictionary<string, BlockDriver> _byName = drivers.ToDictionary(d => d.Name, StringComparer.Ordinal);
+
+    /// <summary>All drivers of this assembly.</summary>
+    public static BlockDrivers Default { get; } = new([
+    ]);
+
+    public IReadOnlyCollection<BlockDriver> All => _byName.Values;
+
+    public BlockDriver? Find(string name) => _byName.GetValueOrDefault(name);
+
+    /// <summary>The driver that a file name's prefix selects.</summary>
+    public BlockDriver? FindByPrefix(string prefix) => _byName.Values.FirstOrDefault(d => d.ProtocolPrefixes.Contains(prefix));
+}

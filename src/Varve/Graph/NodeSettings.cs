@@ -1,0 +1,33 @@
+namespace Varve.Graph;
+
+/// <summary>What happens to runs of zeros a guest writes as data (<c>detect-zeroes</c>).</summary>
+internal enum DetectZeroesMode { Off, On, Unmap }
+
+/// <summary>How much of new space is made ready at once (QMP <c>PreallocMode</c>).</summary>
+internal enum PreallocationMode { Off, Metadata, Falloc, Full }
+
+/// <summary>The options every node has, whatever its driver (the common members of QMP's <c>BlockdevOptions</c>).</summary>
+internal sealed record NodeSettings
+{
+    public bool ReadOnly { get; init; }
+
+    /// <summary>Open read-only where writing is not possible, or until somebody wants to write.</summary>
+    public bool AutoReadOnly { get; init; }
+
+    /// <summary>Share every permission on the file, to look at an image in use; read-only nodes only.</summary>
+    public bool ForceShare { get; init; }
+
+    /// <summary>Pass discards on (<c>discard=unmap</c>).</summary>
+    public bool Discard { get; init; }
+
+    public DetectZeroesMode DetectZeroes { get; init; }
+
+    /// <summary>Bypass the page cache (<c>cache.direct</c>).</summary>
+    public bool CacheDirect { get; init; }
+
+    /// <summary>Ignore flushes (<c>cache.no-flush</c>): the caller does not mind losing the image in a crash.</summary>
+    public bool CacheNoFlush { get; init; }
+
+    /// <summary>Whether <see cref="ReadOnly"/> was inherited from the parent, so that a reopen of the parent takes this node along.</summary>
+    public bool InheritsReadOnly { get; init; }
+}

@@ -1,0 +1,23 @@
+namespace Varve.Graph;
+
+/// <summary>What holds for a whole chain while it is opened: whose names may be followed, and how far.</summary>
+internal sealed record OpenContext
+{
+    /// <summary>Which files named inside an image (backing, data file) may be opened.</summary>
+    public ReferencePolicy References { get; init; } = ReferencePolicy.Nothing;
+
+    /// <summary>Do not open backing images at all (<c>img info</c>).</summary>
+    public bool NoBacking { get; init; }
+
+    /// <summary>Read the metadata only; guest data is not asked for, so no permission for it is needed.</summary>
+    public bool NoIO { get; init; }
+
+    /// <summary>Images above the one being opened.</summary>
+    public int Depth { get; init; }
+
+    /// <summary>The longest chain that is opened: beyond it an error says so.</summary>
+    public int MaxDepth { get; init; } = 1024;
+
+    /// <summary>Names of images being opened above this one: one that comes again is a loop.</summary>
+    public IReadOnlyList<string> Above { get; init; } = [];
+}
