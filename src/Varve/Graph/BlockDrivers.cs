@@ -1,3 +1,7 @@
+using Varve.Formats.Raw;
+using Varve.Protocols.File;
+using Varve.Protocols.Null;
+
 namespace Varve.Graph;
 
 /// <summary>The drivers a graph knows, by name. Listed in code: nothing is discovered, so nothing is trimmed away.</summary>
@@ -7,6 +11,10 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
 
     /// <summary>All drivers of this assembly.</summary>
     public static BlockDrivers Default { get; } = new([
+        new FileDriver(),
+        new NullDriver("null-co"),
+        new NullDriver("null-aio"),
+        new RawDriver(),
     ]);
 
     public IReadOnlyCollection<BlockDriver> All => _byName.Values;

@@ -1,3 +1,5 @@
+using Varve.Protocols.File;
+
 namespace Varve.Graph;
 
 // The control plane
@@ -23,6 +25,9 @@ internal sealed partial class BlockGraph : IAsyncDisposable
     public BlockDrivers Drivers { get; }
 
     public TimeProvider Time { get; }
+
+    /// <summary>Open files passed in by a management program, for names like <c>/dev/fdset/3</c>.</summary>
+    public FdSets FdSets { get; } = new();
 
     /// <summary>Held while the graph changes.</summary>
     public ControlLock ControlLock { get; } = new();
@@ -125,5 +130,6 @@ internal sealed partial class BlockGraph : IAsyncDisposable
         using IDisposable held = await ControlLock.EnterAsync().ConfigureAwait(false);
         foreach (BlockNode node in _newestFirst) node.ExplicitReferences = 0;
         await CloseUnreferencedAsync().ConfigureAwait(false);
+        FdSets.Dispose();
     }
 }

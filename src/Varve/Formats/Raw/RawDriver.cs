@@ -1,0 +1,37 @@
+using Varve.Graph;
+using Varve.Options;
+
+namespace Varve.Formats.Raw;
+
+/// <summary><c>raw</c>: bytes as they are.</summary>
+internal sealed class RawDriver : BlockDriver
+{
+    public override string Name => "raw";
+
+    public override bool IsFormat => true;
+
+    public override IReadOnlyList<OptionMember> Options { get; } =
+    [
+        OptionMember.Optional("offset", OptionType.Int),
+        OptionMember.Optional("size", OptionType.Int),
+        OptionMember.Required("file", OptionType.Any),
+    ];
+
+    public override IReadOnlyList<string> StrongOptions => ["offset", "size"];
+
+    /// <summary>Everything is raw, when it is nothing else.</summary>
+    public override int Probe(ReadOnlySpan<byte> head, string? filename) => 1;
+
+    public override async ValueTask<BlockNode> OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
+    {
+        long offset = opening.TakeSize("offset") ?? 0;
+        long? size = opening.TakeSize("size");
+        var node = new RawNode(opening);
+
+        // Without a window the node behaves like a filter; with one it is a format whose data lies in the child.
+        ChildRole role = ChildRole.Primary | (offset == 0 && size is null ? ChildRole.Filtered : ChildRole.Data);
+        await opening.OpenRequiredChildAsync(node, "file", role, cancellationToken).ConfigureAwait(false);
+        node.SetWindow(offset, size);
+        return node;
+    }
+}

@@ -1,0 +1,74 @@
+using Varve.Graph;
+
+namespace Varve.Formats.Raw;
+
+/// <summary>A view of a child's bytes: all of them, or a window.</summary>
+internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
+{
+    private BlockNode _file = null!;
+    private long _offset;
+    private long? _size;
+
+    /// <summary>Where the window begins in the child.</summary>
+    public long Offset => _offset;
+
+    /// <summary>Whether the node shows its child unchanged.</summary>
+    public bool IsWhole => _offset == 0 && _size is null;
+
+    public override long Length => _size ?? _file.Length - _offset;
+
+    protected override WriteFlags SupportedWriteFlags => WriteFlags.Unchanged | WriteFlags.Fua;
+
+    protected override ZeroFlags SupportedZeroFlags => ZeroFlags.Unchanged | ZeroFlags.MayUnmap | ZeroFlags.NoFallback | ZeroFlags.Fua;
+
+    public override void OnChildrenChanged() => _file = FindChild("file")?.Node!;
+
+    /// <summary>Sets the window, once the child is attached.</summary>
+    internal void SetWindow(long offset, long? size)
+    {
+        long available = _file.Length;
+        if (offset > available)
+        {
+            throw new BlockException(
+                BlockErrorKind.Invalid, $"Offset ({offset}) cannot be greater than size of the containing file ({available})");
+        }
+
+        if (size > available - offset)
+        {
+            throw new BlockException(
+                BlockErrorKind.Invalid,
+                $"The sum of offset ({offset}) and size ({size}) has to be smaller or equal to the  actual size of the containing file ({available})");
+        }
+
+        if (size is { } bytes && !Align.Is(bytes, Align.SectorSize))
+        {
+            throw new BlockException(BlockErrorKind.Invalid, "Specified size is not multiple of 512");
+        }
+
+        (_offset, _size) = (offset, size);
+    }
+
+    protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+        => _file.ReadAsync(offset + _offset, buffer, cancellationToken);
+
+    protected override ValueTask WriteCoreAsync(
+        long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
+        => _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken);
+
+    protected override ValueTask WriteZeroesCoreAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
+        => _file.WriteZeroesAsync(offset + _offset, length, flags, cancellationToken);
+
+    protected override ValueTask DiscardCoreAsync(long offset, long length, CancellationToken cancellationToken)
+        => _file.DiscardAsync(offset + _offset, length, cancellationToken);
+
+    protected override ValueTask FlushCoreAsync(CancellationToken cancellationToken) => _file.FlushAsync(cancellationToken);
+
+    protected override ValueTask<BlockStatus> GetStatusCoreAsync(
+        long offset, long length, bool precise, CancellationToken cancellationToken)
+        => _file.GetStatusAsync(offset + _offset, length, precise, cancellationToken);
+
+    protected override ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
+        => _size is not null
+            ? throw new BlockException(BlockErrorKind.Unsupported, "Cannot resize fixed-size raw disks") { NodeName = NodeName }
+            : _file.ResizeAsync(length + _offset, preallocation, cancellationToken);
+}

@@ -1,0 +1,63 @@
+namespace Varve.IO;
+
+// The threads that wait for the kernel
+//   1. Work that may sleep in a system call runs here and nowhere else, so the runtime's thread pool, which grows slowly and serves
+//      everybody's continuations, never has a thread stuck in a slow disk.
+//   2. A queued item either has a waiting thread that will take it, or a new thread was started for it, or all threads are busy and
+//      the first that is done takes it. _idle counts threads inside Monitor.Wait, woken ones included, and every item in the queue
+//      claims one of them: hence the comparison with the length of the queue.
+
+/// <summary>Runs blocking system calls on threads of its own: started when needed, gone when idle.</summary>
+internal sealed class BlockingThreads(int maxThreads)
+{
+    private static readonly TimeSpan s_idleTime = TimeSpan.FromSeconds(10);
+    private readonly object _gate = new();
+    private readonly Queue<IThreadPoolWorkItem> _queue = new();
+    private int _idle, _count;
+
+    /// <summary>The threads all files share; as many as the reference's pool has.</summary>
+    public static BlockingThreads Shared { get; } = new(maxThreads: 64);
+
+    /// <summary>Runs an item soon. First come, first served; the item does not throw.</summary>
+    public void Run(IThreadPoolWorkItem item)
+    {
+        lock (_gate)
+        {
+            _queue.Enqueue(item);
+            if (_queue.Count <= _idle)
+            {
+                Monitor.Pulse(_gate);
+                return;
+            }
+
+            if (_count == maxThreads) return;
+            _count++;
+        }
+
+        new Thread(Work) { IsBackground = true, Name = "varve-io" }.UnsafeStart();
+    }
+
+    private void Work()
+    {
+        while (Next() is { } item) item.Execute();
+    }
+
+    private IThreadPoolWorkItem? Next()
+    {
+        lock (_gate)
+        {
+            IThreadPoolWorkItem? item;
+            while (!_queue.TryDequeue(out item))
+            {
+                _idle++;
+                bool woken = Monitor.Wait(_gate, s_idleTime);
+                _idle--;
+                if (woken || _queue.Count > 0) continue;
+                _count--;
+                return null;
+            }
+
+            return item;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace Varve.Protocols.File;
+
+/// <summary>How a host file is opened.</summary>
+/// <param name="Writable">For writing too.</param>
+/// <param name="Direct">Past the page cache.</param>
+internal readonly record struct HostFileAccess(bool Writable, bool Direct);
+
+/// <summary>A run of data, or of hole, in a host file.</summary>
+/// <param name="IsData">Whether the file system stores something for it.</param>
+/// <param name="End">Where it ends: bytes from the start of the file; <see cref="long.MaxValue"/> for a hole without end.</param>
+internal readonly record struct HostExtent(bool IsData, long End);
+
+/// <summary>What the <c>file</c> driver needs of an operating system: one open file. Members may be called from many threads.</summary>
+/// <remarks>Everything here runs in the caller; which calls may block, and so belong on another thread, the node decides.
+/// A failure is a <see cref="BlockException"/> with the errno; an operation the file system does not know answers false.</remarks>
+internal abstract class HostFile : IDisposable
+{
+    public abstract SafeFileHandle Handle { get; }
+
+    public abstract HostFileAccess Access { get; }
+
+    /// <summary>What offsets, lengths and addresses must be multiples of; 1 through the page cache.</summary>
+    public abstract int Alignment { get; }
+
+    /// <summary>Bytes, as the file system says now.</summary>
+    public abstract long Length { get; }
+
+    /// <summary>Bytes the file takes on the host; null when that is not known.</summary>
+    public abstract long? AllocatedSize { get; }
+
+    /// <summary>Reads what can be had without waiting for a device.</summary>
+    /// <returns>Bytes read; less than asked where the rest would wait. What lies past the end of the file counts, as zeros.</returns>
+    public abstract int ReadCached(Span<byte> buffer, long offset);
+
+    /// <summary>Fills <paramref name="buffer"/>; what lies past the end of the file reads as zeros.</summary>
+    public abstract void Read(Span<byte> buffer, long offset);
+
+    /// <summary>Writes all of <paramref name="buffer"/>; the file grows where it has to.</summary>
+    public abstract void Write(ReadOnlySpan<byte> buffer, long offset);
+
+    /// <summary>Makes completed writes durable.</summary>
+    public abstract void Flush();
+
+    /// <summary>Gives the space of a range back; it reads as zeros afterwards. The length stays.</summary>
+    public abstract bool TryPunchHole(long offset, long length);
+
+    /// <summary>Makes a range read as zeros and keeps its space; the file grows to its end.</summary>
+    public abstract bool TryZeroRange(long offset, long length);
+
+    /// <summary>Reserves space for a range; the file grows to its end.</summary>
+    public abstract bool TryAllocate(long offset, long length);
+
+    /// <summary>The run of data or hole at <paramref name="offset"/>; all data where the file system cannot tell.</summary>
+    public abstract HostExtent FindExtent(long offset);
+
+    public abstract void SetLength(long length);
+
+    /// <summary>Opens the same file again, with an open file description (and so with locks) of its own.</summary>
+    public abstract HostFile Reopen(HostFileAccess access);
+
+    public abstract void Dispose();
+
+    /// <summary>Opens an existing file by the best means of this platform.</summary>
+    /// <exception cref="BlockException"><c>Could not open 'x': ...</c>, or not a regular file.</exception>
+    public static HostFile Open(string filename, HostFileAccess access, FdSets fdSets)
+        => OperatingSystem.IsLinux() ? LinuxFile.OpenExisting(filename, access, fdSets) : PortableFile.OpenExisting(filename, access);
+}
