@@ -8,7 +8,7 @@ internal static class ChainStatus
     public static async ValueTask<BlockRun> IsAllocatedAsync(BlockNode node, long offset, long length, CancellationToken cancellationToken)
     {
         BlockStatus status = await node.SkipFilters().GetStatusAsync(offset, length, precise: false, cancellationToken).ConfigureAwait(false);
-        return new BlockRun(status.Length, status.IsAllocated ? 1 : 0, status.IsZero);
+        return new BlockRun(status.Length, status.IsAllocated ? 1 : 0, status.IsZero, status.IsAllocated && status.IsData);
     }
 
     /// <summary>Which layer from <paramref name="top"/> down to <paramref name="bottom"/>, both included, decides the content.</summary>
@@ -34,7 +34,7 @@ internal static class ChainStatus
 
             BlockStatus status = await layer.GetStatusAsync(offset, Math.Min(length, readable), precise, cancellationToken).ConfigureAwait(false);
             length = Math.Min(length, status.Length);
-            if (status.IsAllocated) return new BlockRun(length, depth, status.IsZero);
+            if (status.IsAllocated) return new BlockRun(length, depth, status.IsZero, status.IsData);
             if (ReferenceEquals(layer, bottom)) break;
         }
 
@@ -54,7 +54,8 @@ internal static class ChainStatus
 /// <param name="Length">Bytes; 0 only past the end of the first layer asked.</param>
 /// <param name="Depth">The layer that decides the content, 1 for the first; 0 when none of those asked does.</param>
 /// <param name="IsZero">Whether it is known to read as zeros.</param>
-internal readonly record struct BlockRun(long Length, int Depth, bool IsZero)
+/// <param name="IsData">Whether the deciding layer stores data for it; what is neither data nor zero is not decided by any.</param>
+internal readonly record struct BlockRun(long Length, int Depth, bool IsZero, bool IsData = false)
 {
     public bool IsAllocated => Depth != 0;
 }
