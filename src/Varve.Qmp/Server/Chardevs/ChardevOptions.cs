@@ -1,0 +1,66 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Varve.Options;
+
+namespace Varve.Qmp.Server.Chardevs;
+
+/// <summary>Makes character devices of options, from the command line or from <c>chardev-add</c>.</summary>
+internal static class ChardevOptions
+{
+    /// <summary>From a command line: <c>socket,id=c,path=/run/qmp.sock,server=on,wait=off</c>, already cut into text members.</summary>
+    public static Chardev FromCommandLine(string id, JsonObject options) => (string?)options["backend"] switch
+    {
+        "stdio" => new StdioChardev(id),
+        "null" => new NullChardev(id),
+        "socket" => new SocketChardev(id, new SocketChardevOptions(TargetOf(options))
+        {
+            IsServer = Flag(options, "server", false),
+            Wait = Flag(options, "wait", true),
+            ReconnectSeconds = Number(options, "reconnect"),
+        }),
+        "pipe" => new PipeChardev(id, (string?)options["path"] ?? throw Invalid("chardev: pipe: no device path given")),
+        null => throw Invalid($"chardev: \"{id}\" missing backend"),
+        var backend => throw Invalid($"'{backend}' is not a valid char driver name"),
+    };
+
+    /// <summary>From checked QMP arguments: <c>{"type": "socket", "data": {...}}</c>.</summary>
+    public static Chardev FromBackend(string id, JsonObject backend)
+    {
+        var data = (JsonObject)backend["data"]!;
+        return (string?)backend["type"] switch
+        {
+            "stdio" => new StdioChardev(id),
+            "null" => new NullChardev(id),
+            "pipe" => new PipeChardev(id, (string)data["device"]!),
+            "socket" => new SocketChardev(id, new SocketChardevOptions(SocketTarget.From((JsonObject)data["addr"]!))
+            {
+                IsServer = (bool?)data["server"] ?? true,
+                Wait = (bool?)data["wait"] ?? false,
+                ReconnectSeconds = (int)((long?)data["reconnect"] ?? 0),
+            }),
+            var type => throw Invalid($"'{type}' is not a valid char driver name"),
+        };
+    }
+
+    private static SocketTarget TargetOf(JsonObject options)
+    {
+        string? path = (string?)options["path"], host = (string?)options["host"], port = (string?)options["port"], fd = (string?)options["fd"];
+        if (new[] { path, host ?? port, fd }.Count(v => v is not null) != 1) throw Invalid("None or one of 'path', 'fd' or 'host' option required.");
+        if (path is not null) return new UnixTarget(path, Flag(options, "abstract", false));
+        if (fd is not null) return new DescriptorTarget(fd);
+        return new InetTarget(
+            host ?? "", port ?? throw Invalid("chardev: socket: no port given"), OptionalFlag(options, "ipv4"), OptionalFlag(options, "ipv6"));
+    }
+
+    private static bool Flag(JsonObject options, string name, bool otherwise) => OptionalFlag(options, name) ?? otherwise;
+
+    private static bool? OptionalFlag(JsonObject options, string name)
+        => (string?)options[name] is { } text ? OptionChecker.TryParseBool(text) ?? throw Invalid($"Parameter '{name}' expects 'on' or 'off'") : null;
+
+    private static int Number(JsonObject options, string name)
+        => (string?)options[name] is not { } text ? 0
+            : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
+            : throw Invalid($"Parameter '{name}' expects a number");
+
+    private static BlockException Invalid(string message) => new(BlockErrorKind.Invalid, message);
+}
