@@ -1,3 +1,4 @@
+using Varve.Formats.Qcow2;
 using Varve.Formats.Raw;
 using Varve.Protocols.File;
 using Varve.Protocols.Null;
@@ -14,6 +15,7 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
         new FileDriver(),
         new NullDriver("null-co"),
         new NullDriver("null-aio"),
+        new Qcow2Driver(),
         new RawDriver(),
     ]);
 
