@@ -17,6 +17,7 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
         new NullDriver("null-aio"),
         new Qcow2Driver(),
         new RawDriver(),
+        new Filters.CopyOnRead.CopyOnReadDriver(),
     ]);
 
     public IReadOnlyCollection<BlockDriver> All => _byName.Values;
