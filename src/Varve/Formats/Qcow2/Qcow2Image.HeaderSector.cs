@@ -17,6 +17,9 @@ internal sealed partial class Qcow2Image
     private readonly AsyncLock _headerLock = new();
     private bool _headerIsUncertain;
 
+    /// <summary>The first sector as it must be, where a failed rewrite of extensions and names left the disk's in doubt.</summary>
+    private byte[]? _settledSector;
+
     /// <summary>Changes fields of the header and makes the change durable. What was written before is durable first.</summary>
     /// <param name="change">Gets the header of the moment and returns the new one; header length and extensions stay.</param>
     /// <param name="cancellationToken">Honoured until the write is issued.</param>
@@ -49,11 +52,13 @@ internal sealed partial class Qcow2Image
     {
         using IOBuffer sector = IOBuffer.Rent(SectorBytes);
         await _file.Node.ReadAsync(0, sector.Memory, cancellationToken).ConfigureAwait(false);
+        _settledSector?.CopyTo(sector.Span);
         header.WriteTo(sector.Span);
         await _file.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
         _headerIsUncertain = true;
         await _file.Node.WriteAsync(0, sector.Memory, WriteFlags.None, CancellationToken.None).ConfigureAwait(false);
         await _file.Node.FlushAsync(CancellationToken.None).ConfigureAwait(false);
         _headerIsUncertain = false;
+        _settledSector = null;
     }
 }
