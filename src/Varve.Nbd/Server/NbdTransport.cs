@@ -1,4 +1,6 @@
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Varve.Nbd.Interop.Linux;
 
 namespace Varve.Nbd.Server;
 
@@ -61,8 +63,16 @@ internal sealed class SocketTransport : NbdTransport
         }
     }
 
-    // A blocking socket has no portable way to send without waiting; the caller's own thread for replies takes over.
-    public override int TrySend(ReadOnlySpan<byte> bytes) => 0;
+    // Elsewhere a blocking socket has no way to send without waiting: nothing is taken, and the connection's own thread for late
+    // replies sends.
+    public override int TrySend(ReadOnlySpan<byte> bytes)
+    {
+        if (!OperatingSystem.IsLinux()) return 0;
+        nint sent = Libc.Send(_socket.SafeHandle, bytes, SendFlags.DontWait | SendFlags.NoSignal);
+        if (sent >= 0) return (int)sent;
+        int errno = Marshal.GetLastPInvokeError();
+        return errno is Errno.EAGAIN or Errno.EINTR ? 0 : throw new IOException($"send: {Errno.Text(errno)}");
+    }
 
     public override void SetTimeout(TimeSpan timeout)
     {

@@ -1,0 +1,143 @@
+using Varve.Graph;
+using Varve.IO;
+using Varve.Nbd.Wire;
+
+namespace Varve.Nbd.Server;
+
+/// <content>What is refused, and the commands beside READ and WRITE.</content>
+internal sealed partial class NbdTransmission
+{
+    /// <summary>What a request breaks, if anything: NBD protocol, "Request types" and "Error values".</summary>
+    private (NbdError Error, string Text)? Refusal(in RequestHeader request)
+    {
+        bool isWrite = false;
+        bool hasRange = true;
+        CommandFlags valid = CommandFlags.Fua;   // existing clients set it everywhere
+        switch (request.Command)
+        {
+            case CommandType.Read:
+                if (_structured) valid |= CommandFlags.DontFragment;
+                break;
+            case CommandType.Write or CommandType.Trim:
+                isWrite = true;
+                break;
+            case CommandType.WriteZeroes:
+                isWrite = true;
+                valid |= CommandFlags.NoHole | CommandFlags.FastZero;
+                break;
+            case CommandType.Flush:
+                hasRange = false;
+                break;
+            case CommandType.Cache:
+                break;
+            case CommandType.BlockStatus:
+                valid |= CommandFlags.RequestOne;
+                if (_session.Contexts.Count == 0) return (NbdError.Invalid, "No metadata context was selected");
+                if (request.Length == 0) return (NbdError.Invalid, "Block status of nothing");
+                break;
+            default:
+                return (NbdError.Invalid, "Unknown command");
+        }
+
+        if (isWrite && !_session.Export.IsWritable) return (NbdError.PermissionDenied, "Export is read-only");
+        if ((request.Flags & ~valid) != 0) return (NbdError.Invalid, "Unsupported command flags");
+        if (!hasRange) return null;
+        if (request.Command is CommandType.Read or CommandType.Write or CommandType.Cache && request.Length > NbdLimits.MaxPayload)
+        {
+            return (NbdError.Invalid, "Request is larger than 32 MiB");
+        }
+
+        ulong size = (ulong)_backend.Length;
+        if (request.Offset > size || request.Length > size - request.Offset)
+        {
+            return (isWrite && request.Command != CommandType.Trim ? NbdError.NoSpace : NbdError.Invalid, "Request ends after the end of the export");
+        }
+
+        return null;
+    }
+
+    private void Begin(in RequestHeader request)
+    {
+        PendingRequest pending = _pending.Rent(request, heldBytes: 0);
+        ValueTask running;
+        try
+        {
+            running = request.Command switch
+            {
+                CommandType.Flush => _backend.FlushAsync(),
+                CommandType.Trim => TrimAsync(request),
+                CommandType.WriteZeroes => _backend.WriteZeroesAsync((long)request.Offset, request.Length, ZeroFlagsOf(request)),
+                CommandType.Cache => CacheAsync(request),
+                _ => StartBlockStatus(request, pending),
+            };
+        }
+        catch (BlockException e)
+        {
+            running = ValueTask.FromException(e);
+        }
+
+        Finish(pending, running);
+    }
+
+    private async ValueTask TrimAsync(RequestHeader request)
+    {
+        await _backend.DiscardAsync((long)request.Offset, request.Length).ConfigureAwait(false);
+        if ((WriteFlagsOf(request) & WriteFlags.Fua) != 0) await _backend.FlushAsync().ConfigureAwait(false);
+    }
+
+    private ZeroFlags ZeroFlagsOf(in RequestHeader request)
+    {
+        ZeroFlags flags = ZeroFlags.None;
+        if ((request.Flags & CommandFlags.NoHole) == 0) flags |= ZeroFlags.MayUnmap;
+        if ((request.Flags & CommandFlags.FastZero) != 0) flags |= ZeroFlags.NoFallback;
+        if ((WriteFlagsOf(request) & WriteFlags.Fua) != 0) flags |= ZeroFlags.Fua;
+        return flags;
+    }
+
+    /// <summary>Reads and forgets: what is cached below, or copied up by a filter, is then near.</summary>
+    private async ValueTask CacheAsync(RequestHeader request)
+    {
+        if (request.Length == 0) return;
+        using IOBuffer scratch = IOBuffer.Rent((int)Math.Min(request.Length, IOBuffer.MaxTransfer));
+        for (long done = 0; done < request.Length; done += scratch.Memory.Length)
+        {
+            int piece = (int)Math.Min(scratch.Memory.Length, request.Length - done);
+            await _backend.ReadAsync((long)request.Offset + done, scratch.Memory[..piece]).ConfigureAwait(false);
+        }
+    }
+
+    private ValueTask StartBlockStatus(in RequestHeader request, PendingRequest pending)
+    {
+        var status = new BlockStatusReply(request, _session.Contexts);
+        pending.Keep(status);
+        return status.GatherAsync(_backend);
+    }
+
+    // ---- Replies
+
+    private void Finish(PendingRequest pending, ValueTask running)
+    {
+        if (!pending.TryFinish(running)) return;
+        _replies.Append(pending.Reply.Span);
+        pending.Recycle();
+    }
+
+    private void Succeed(in RequestHeader request)
+    {
+        new SimpleReply(NbdError.None, request.Cookie).WriteTo(_replies.Reserve(SimpleReply.Size).Span);
+        _replies.Commit(SimpleReply.Size);
+    }
+
+    private void Fail(in RequestHeader request, BlockException failure)
+        => _replies.Commit(PendingRequest.WriteError(_replies.Reserve(PendingRequest.MaxErrorReply).Span, request, failure, _structured));
+
+    private void Refuse(in RequestHeader request, NbdError error, string text)
+        => _replies.Commit(PendingRequest.WriteError(_replies.Reserve(PendingRequest.MaxErrorReply).Span, request, error, text, _structured));
+
+    /// <summary>The data of a WRITE that is refused still comes; without taking it the stream would be out of step.</summary>
+    private bool SkipData(uint length)
+    {
+        _replies.Flush();
+        return _input.Skip(length);
+    }
+}

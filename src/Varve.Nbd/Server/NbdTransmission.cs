@@ -1,0 +1,232 @@
+using Varve.Graph;
+using Varve.IO;
+using Varve.Nbd.Wire;
+
+namespace Varve.Nbd.Server;
+
+// The request loop
+//   1. One receive brings a batch of requests; each is executed on the spot, and one send answers the batch. On a hit nothing is
+//      allocated, no lock is taken and no other thread is involved.
+//   2. What does not complete on the spot goes on as a PendingRequest, bounded in number and bytes, and is answered when it is done.
+//   3. Before the loop waits for the client, everything gathered has been sent: client and server never wait for each other.
+//   4. Run returns when the client has left and none of its requests is in flight.
+
+/// <summary>Serves the requests of one client.</summary>
+internal sealed partial class NbdTransmission : IDisposable
+{
+    /// <summary>Bytes of data up to which requests are handled inside the stream buffers; larger ones get a buffer of their own.</summary>
+    private const int MaxInline = 64 << 10;
+
+    /// <summary>Bytes of replies after which a batch is sent although more requests wait: the client works on them meanwhile.</summary>
+    private const int SendThreshold = 64 << 10;
+
+    private readonly NbdSession _session;
+    private readonly BlockBackend _backend;
+    private readonly ReceiveStream _input;
+    private readonly ReplyStream _replies;
+    private readonly PendingRequests _pending;
+    private readonly bool _structured;
+    private readonly int _readHeaderSize;
+
+    public NbdTransmission(NbdSession session, NbdTransport transport, ReceiveStream input, Action<Exception>? defectFound)
+    {
+        _session = session;
+        _backend = session.Export.Backend;
+        _input = input;
+        _structured = session.HasStructuredReplies;
+        _readHeaderSize = ReadReply.HeaderSize(_structured);
+        _replies = new ReplyStream(transport);
+        _pending = new PendingRequests(_replies, _structured, defectFound);
+    }
+
+    /// <summary>Serves until the client leaves, breaks the protocol, or the transport is shut down.</summary>
+    public void Run()
+    {
+        try
+        {
+            while (TryReceive(RequestHeader.Size))
+            {
+                if (!RequestHeader.TryRead(_input.Peek(), out RequestHeader request) || request.Command == CommandType.Disconnect) break;
+                _input.Take(RequestHeader.Size);
+                if (!Execute(request)) break;
+                if (_replies.Gathered >= SendThreshold) _replies.Flush();
+            }
+        }
+        finally
+        {
+            _replies.Flush();
+            _pending.WaitForAll();
+        }
+    }
+
+    public void Dispose() => _replies.Dispose();
+
+    /// <summary>Makes bytes available, sending what was gathered before waiting for them.</summary>
+    private bool TryReceive(int length)
+    {
+        if (_input.Available >= length) return true;
+        _replies.Flush();
+        return _input.Fill(length);
+    }
+
+    /// <summary>Executes or refuses one request; false when the stream cannot go on.</summary>
+    private bool Execute(in RequestHeader request)
+    {
+        if (Refusal(request) is { } refusal)
+        {
+            Refuse(request, refusal.Error, refusal.Text);
+            return request.Command != CommandType.Write || SkipData(request.Length);
+        }
+
+        switch (request.Command)
+        {
+            case CommandType.Read:
+                Read(request);
+                return true;
+            case CommandType.Write:
+                return Write(request);
+            default:
+                Begin(request);
+                return true;
+        }
+    }
+
+    // ---- READ
+
+    private void Read(in RequestHeader request)
+    {
+        int length = (int)request.Length;
+        if (length > MaxInline)
+        {
+            ReadLarge(request, length);
+            return;
+        }
+
+        int size = Math.Max(_readHeaderSize + length, PendingRequest.MaxErrorReply);
+        Memory<byte> room = _replies.Reserve(size);
+        if (length == 0)
+        {
+            ReplyWithoutData(request, room.Span);
+            return;
+        }
+
+        try
+        {
+            ValueTask read = _backend.ReadAsync((long)request.Offset, room.Slice(_readHeaderSize, length));
+            if (read.IsCompletedSuccessfully)
+            {
+                read.GetAwaiter().GetResult();
+                _replies.Commit(ReadReply.Finish(room.Span, request, _structured));
+                return;
+            }
+
+            SharedBuffer buffer = _replies.Detach(size);   // first of all: renting may send, which must not reuse the room
+            PendingRequest pending = _pending.Rent(request, size);
+            pending.Keep(buffer);
+            pending.ReplyIn(room);
+            Finish(pending, read);
+        }
+        catch (BlockException e)
+        {
+            _replies.Commit(PendingRequest.WriteError(room.Span, request, e, _structured));
+        }
+    }
+
+    private void ReadLarge(in RequestHeader request, int length)
+    {
+        // The data begins on a page, as direct I/O likes it, and the header stands right in front.
+        int room = Varve.Interop.AlignedMemory.Alignment;
+        PendingRequest pending = _pending.Rent(request, room + length);
+        IOBuffer buffer = IOBuffer.Rent(room + length);
+        pending.Keep(buffer);
+        pending.ReplyIn(buffer.Memory[(room - _readHeaderSize)..]);
+        ValueTask read;
+        try
+        {
+            read = _backend.ReadAsync((long)request.Offset, buffer.Memory[room..]);
+        }
+        catch (BlockException e)
+        {
+            read = ValueTask.FromException(e);
+        }
+
+        Finish(pending, read);
+    }
+
+    private void ReplyWithoutData(in RequestHeader request, Span<byte> room)
+    {
+        if (_structured)
+        {
+            new ChunkHeader(ChunkFlags.Done, ChunkType.None, request.Cookie, 0).WriteTo(room);
+            _replies.Commit(ChunkHeader.Size);
+            return;
+        }
+
+        Succeed(request);
+    }
+
+    // ---- WRITE
+
+    private bool Write(in RequestHeader request)
+    {
+        int length = (int)request.Length;
+        if (length > MaxInline) return WriteLarge(request, length);
+        if (!TryReceive(length)) return false;
+        ReadOnlyMemory<byte> data = _input.Take(length);
+        try
+        {
+            ValueTask write = _backend.WriteAsync((long)request.Offset, data, WriteFlagsOf(request));
+            if (write.IsCompletedSuccessfully)
+            {
+                write.GetAwaiter().GetResult();
+                Succeed(request);
+                return true;
+            }
+
+            _input.Buffer.Hold();
+            PendingRequest pending = _pending.Rent(request, length);
+            pending.Keep(_input.Buffer);
+            Finish(pending, write);
+        }
+        catch (BlockException e)
+        {
+            Fail(request, e);
+        }
+
+        return true;
+    }
+
+    private bool WriteLarge(in RequestHeader request, int length)
+    {
+        PendingRequest pending = _pending.Rent(request, length);
+        IOBuffer buffer = IOBuffer.Rent(length);
+        pending.Keep(buffer);
+        _replies.Flush();
+        bool isWhole = false;
+        try
+        {
+            isWhole = _input.TryRead(buffer.Span);
+        }
+        finally
+        {
+            if (!isWhole) pending.Recycle();
+        }
+
+        if (!isWhole) return false;
+        ValueTask write;
+        try
+        {
+            write = _backend.WriteAsync((long)request.Offset, buffer.Memory, WriteFlagsOf(request));
+        }
+        catch (BlockException e)
+        {
+            write = ValueTask.FromException(e);
+        }
+
+        Finish(pending, write);
+        return true;
+    }
+
+    private WriteFlags WriteFlagsOf(in RequestHeader request)
+        => (request.Flags & CommandFlags.Fua) != 0 || _session.Export.IsWritethrough ? WriteFlags.Fua : WriteFlags.None;
+}

@@ -1,0 +1,89 @@
+namespace Varve.Nbd.Server;
+
+/// <summary>What a client has sent: received in large pieces, looked at in place.</summary>
+/// <remarks>One thread. Bytes handed out by <see cref="Take"/> stay where they are as long as <see cref="Buffer"/> of that moment is held.</remarks>
+internal sealed class ReceiveStream(NbdTransport transport) : IDisposable
+{
+    private SharedBuffer _buffer = new();
+    private int _start, _end;
+
+    /// <summary>The buffer that <see cref="Peek"/> and <see cref="Take"/> point into now.</summary>
+    public SharedBuffer Buffer => _buffer;
+
+    /// <summary>Bytes received and not taken.</summary>
+    public int Available => _end - _start;
+
+    /// <summary>The received bytes that are not taken.</summary>
+    public ReadOnlySpan<byte> Peek() => _buffer.Memory.Span[_start.._end];
+
+    /// <summary>Takes the next <paramref name="length"/> bytes, which are available.</summary>
+    public ReadOnlyMemory<byte> Take(int length)
+    {
+        ReadOnlyMemory<byte> taken = _buffer.Memory.Slice(_start, length);
+        _start += length;
+        return taken;
+    }
+
+    /// <summary>Waits until <paramref name="length"/> bytes (at most <see cref="SharedBuffer.Size"/>) are available.</summary>
+    /// <returns>False when the client ended the stream before.</returns>
+    public bool Fill(int length)
+    {
+        if (Available >= length) return true;
+        MakeRoom(length);
+        while (Available < length)
+        {
+            int received = transport.Receive(_buffer.Memory.Span[_end..]);
+            if (received == 0) return false;
+            _end += received;
+        }
+
+        return true;
+    }
+
+    /// <summary>Takes bytes into the caller's memory, waiting for them.</summary>
+    /// <returns>False when the client ended the stream before.</returns>
+    public bool TryRead(Span<byte> target)
+    {
+        int available = Math.Min(Available, target.Length);
+        Take(available).Span.CopyTo(target);
+        target = target[available..];
+        while (!target.IsEmpty)
+        {
+            int received = transport.Receive(target);
+            if (received == 0) return false;
+            target = target[received..];
+        }
+
+        return true;
+    }
+
+    /// <summary>Takes bytes and forgets them, waiting for them.</summary>
+    /// <returns>False when the client ended the stream before.</returns>
+    public bool Skip(long length)
+    {
+        while (length > 0)
+        {
+            if (!Fill(1)) return false;
+            int piece = (int)Math.Min(length, Available);
+            _start += piece;
+            length -= piece;
+        }
+
+        return true;
+    }
+
+    public void Dispose() => _buffer.Release();
+
+    // The rest of a buffer somebody points into cannot be moved to its front; it moves to the front of a fresh one.
+    private void MakeRoom(int length)
+    {
+        int kept = Available;
+        if (kept == 0 && !_buffer.IsShared) _start = _end = 0;
+        if (_start + length <= SharedBuffer.Size && _end < SharedBuffer.Size) return;
+
+        SharedBuffer target = _buffer.IsShared ? new SharedBuffer() : _buffer;
+        _buffer.Memory.Span[_start.._end].CopyTo(target.Memory.Span);
+        if (!ReferenceEquals(target, _buffer)) _buffer.Release();
+        (_buffer, _start, _end) = (target, 0, kept);
+    }
+}
