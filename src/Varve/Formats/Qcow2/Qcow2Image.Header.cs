@@ -78,17 +78,47 @@ internal sealed partial class Qcow2Image
     {
         _settledSector = before[..SectorBytes];
         _headerIsUncertain = true;
+        if (!await WriteSettledSectorAsync().ConfigureAwait(false) && !await IsSettledSectorOnDiskAsync().ConfigureAwait(false)) return;
+        _settledSector = null;
+        _headerIsUncertain = false;
         try
         {
-            await _file.Node.WriteAsync(0, _settledSector, WriteFlags.None, CancellationToken.None).ConfigureAwait(false);
-            await _file.Node.FlushAsync(CancellationToken.None).ConfigureAwait(false);
-            _settledSector = null;
-            _headerIsUncertain = false;
             await WriteChangedTailAsync(after, before).ConfigureAwait(false);
         }
         catch (BlockException)
         {
-            // The caller reports the first failure; the doubt is noted above.
+            // The old first sector is durable, and it does not look at what was put into the tail.
+        }
+    }
+
+    private async ValueTask<bool> WriteSettledSectorAsync()
+    {
+        try
+        {
+            await _file.Node.WriteAsync(0, _settledSector, WriteFlags.None, CancellationToken.None).ConfigureAwait(false);
+            await _file.Node.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+            return true;
+        }
+        catch (BlockException)
+        {
+            return false;   // the caller reports the first failure and keeps the doubt
+        }
+    }
+
+    /// <summary>A disk that refuses writes of the first sector still has the old one: read back and flushed, that is certain.</summary>
+    private async ValueTask<bool> IsSettledSectorOnDiskAsync()
+    {
+        try
+        {
+            byte[] found = new byte[SectorBytes];
+            await _file.Node.ReadAsync(0, found, CancellationToken.None).ConfigureAwait(false);
+            if (!found.AsSpan().SequenceEqual(_settledSector)) return false;
+            await _file.Node.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+            return true;
+        }
+        catch (BlockException)
+        {
+            return false;
         }
     }
 
