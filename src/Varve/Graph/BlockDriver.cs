@@ -43,6 +43,7 @@ internal abstract class BlockDriver
     public virtual IReadOnlyList<OptionMember>? CreateOptions => null;
 
     /// <summary>Creates an image (<c>blockdev-create</c>): options are checked against <see cref="CreateOptions"/> before.</summary>
+    /// <remarks>May take long, so the caller does not hold <see cref="BlockGraph.ControlLock"/>: drivers that open nodes take it.</remarks>
     public virtual ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)
         => throw new BlockException(BlockErrorKind.Unsupported, "Driver does not support blockdev-create");
 }

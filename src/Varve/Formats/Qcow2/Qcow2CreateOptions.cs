@@ -1,0 +1,145 @@
+using System.Globalization;
+using System.Numerics;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+
+namespace Varve.Formats.Qcow2;
+
+/// <summary>What a new image is to be: <c>BlockdevCreateOptionsQcow2</c> without its nodes, validated.</summary>
+internal sealed record Qcow2CreateOptions
+{
+    public const int DefaultClusterSize = 65536, DefaultRefcountBits = 16;
+
+    /// <summary>The largest virtual size any driver takes: what the reference names in its error.</summary>
+    private const long MaxVirtualSize = 0x7FFF_FFFF_C000_0000;
+
+    /// <summary>Bytes of the virtual disk, a multiple of 512.</summary>
+    public required long Size { get; init; }
+
+    /// <summary>2 or 3.</summary>
+    public int Version { get; init; } = 3;
+
+    public string? BackingFile { get; init; }
+
+    public string? BackingFormat { get; init; }
+
+    public int ClusterSize { get; init; } = DefaultClusterSize;
+
+    public PreallocationMode Preallocation { get; init; }
+
+    public bool LazyRefcounts { get; init; }
+
+    public int RefcountBits { get; init; } = DefaultRefcountBits;
+
+    public Qcow2CompressionType CompressionType { get; init; }
+
+    /// <summary>Reads and validates the members of <c>blockdev-create</c>; their types have been checked.</summary>
+    /// <exception cref="BlockException">In the reference's words.</exception>
+    public static Qcow2CreateOptions FromJson(JsonObject options)
+    {
+        RefuseUnsupported(options);
+        string version = (string?)options["version"] ?? "v3";
+        var result = new Qcow2CreateOptions
+        {
+            Size = ReadSize(options["size"]),
+            Version = version == "v2" ? 2 : 3,
+            BackingFile = (string?)options["backing-file"],
+            BackingFormat = (string?)options["backing-fmt"],
+            ClusterSize = ReadClusterSize(options["cluster-size"]),
+            Preallocation = ReadPreallocation((string?)options["preallocation"]),
+            LazyRefcounts = (bool?)options["lazy-refcounts"] ?? false,
+            RefcountBits = (int)Math.Clamp((long?)options["refcount-bits"] ?? DefaultRefcountBits, -1, int.MaxValue),
+            CompressionType = (string?)options["compression-type"] == "zstd" ? Qcow2CompressionType.Zstd : Qcow2CompressionType.Zlib,
+        };
+        result.Validate();
+        return result;
+    }
+
+    /// <summary>Checks what options demand of each other.</summary>
+    public void Validate()
+    {
+        if (!Align.Is(Size, Align.SectorSize)) throw Invalid("Image size must be a multiple of 512 bytes");
+        if (!IsPowerOfTwo(ClusterSize) || ClusterSize is < 1 << Qcow2Header.MinClusterBits or > 1 << Qcow2Header.MaxClusterBits)
+        {
+            throw Invalid("Cluster size must be a power of two between 512 and 2048k");
+        }
+
+        if (Preallocation != PreallocationMode.Off && BackingFile is not null)
+        {
+            throw Invalid("Backing file and preallocation can only be used at the same time if extended_l2 is on");
+        }
+
+        if (BackingFormat is not null && BackingFile is null) throw Invalid("Backing format cannot be used without backing file");
+        if (Version < 3 && LazyRefcounts)
+        {
+            throw Invalid("Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)");
+        }
+
+        if (!IsPowerOfTwo(RefcountBits) || RefcountBits > 1 << Qcow2Header.MaxRefcountOrder)
+        {
+            throw Invalid("Refcount width must be a power of two and may not exceed 64 bits");
+        }
+
+        if (Version < 3 && RefcountBits != DefaultRefcountBits)
+        {
+            throw Invalid("Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)");
+        }
+
+        if (Version < 3 && CompressionType != Qcow2CompressionType.Zlib)
+        {
+            throw Invalid("Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)");
+        }
+    }
+
+    /// <summary>What this version of ours does not create yet is refused by name, before anything is written.</summary>
+    private static void RefuseUnsupported(JsonObject options)
+    {
+        foreach (string name in new[] { "data-file", "encrypt" })
+        {
+            if (options[name] is not null) throw Unsupported(name);
+        }
+
+        foreach (string name in new[] { "data-file-raw", "extended-l2" })
+        {
+            if ((bool?)options[name] ?? false) throw Unsupported(name);
+        }
+    }
+
+    private static long ReadSize(JsonNode? value)
+    {
+        ulong size = ReadUnsigned(value);
+        if (size % Align.SectorSize != 0) throw Invalid("Image size must be a multiple of 512 bytes");
+        if (size > long.MaxValue) throw Invalid("Could not resize image: Image size cannot be negative");
+        return size <= MaxVirtualSize
+            ? (long)size
+            : throw new BlockException(
+                BlockErrorKind.Invalid, $"Could not resize image: offset({size}) exceeds maximum({MaxVirtualSize})");
+    }
+
+    private static int ReadClusterSize(JsonNode? value)
+        => value is null ? DefaultClusterSize : (int)Math.Min(ReadUnsigned(value), int.MaxValue);
+
+    private static ulong ReadUnsigned(JsonNode? value)
+        => value is JsonValue number && number.GetValueKind() == JsonValueKind.Number
+           && ulong.TryParse(number.ToJsonString(), NumberStyles.None, CultureInfo.InvariantCulture, out ulong result)
+            ? result
+            : throw Invalid("Parameter 'size' expects a non-negative number below 2^64");
+
+    private static PreallocationMode ReadPreallocation(string? text) => text switch
+    {
+        null or "off" => PreallocationMode.Off,
+        "metadata" => PreallocationMode.Metadata,
+        "falloc" => PreallocationMode.Falloc,
+        "full" => PreallocationMode.Full,
+        _ => throw Invalid($"Parameter 'preallocation' does not accept value '{text}'"),
+    };
+
+    private static bool IsPowerOfTwo(int value) => value > 0 && BitOperations.IsPow2(value);
+
+    private static BlockException Invalid(string message) => new(BlockErrorKind.Invalid, message);
+
+    private static BlockException Unsupported(string option)
+        => new(BlockErrorKind.Unsupported, $"Creating qcow2 images with '{option}' is not supported");
+}

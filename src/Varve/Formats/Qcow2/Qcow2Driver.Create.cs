@@ -1,0 +1,84 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Varve.Graph;
+using Varve.Options;
+
+namespace Varve.Formats.Qcow2;
+
+/// <content>Creation: <c>blockdev-create</c>, and the same options under the names <c>img create -o</c> has for them.</content>
+internal sealed partial class Qcow2Driver
+{
+    private static readonly EnumType s_version = new("BlockdevQcow2Version", ["v2", "v3"]);
+    private static readonly EnumType s_compressionType = new("Qcow2CompressionType", ["zlib", "zstd"]);
+    private static readonly EnumType s_preallocation = new("PreallocMode", ["off", "metadata", "falloc", "full"]);
+
+    public override IReadOnlyList<OptionMember> CreateOptions { get; } =
+    [
+        OptionMember.Required("file", OptionType.Any),
+        OptionMember.Optional("data-file", OptionType.Any),
+        OptionMember.Optional("data-file-raw", OptionType.Bool),
+        OptionMember.Optional("extended-l2", OptionType.Bool),
+        OptionMember.Required("size", OptionType.Size),
+        OptionMember.Optional("version", s_version),
+        OptionMember.Optional("backing-file", OptionType.Str),
+        OptionMember.Optional("backing-fmt", OptionType.Str),
+        OptionMember.Optional("encrypt", OptionType.Any),
+        OptionMember.Optional("cluster-size", OptionType.Size),
+        OptionMember.Optional("preallocation", s_preallocation),
+        OptionMember.Optional("lazy-refcounts", OptionType.Bool),
+        OptionMember.Optional("refcount-bits", OptionType.Int),
+        OptionMember.Optional("compression-type", s_compressionType),
+    ];
+
+    /// <inheritdoc/>
+    public override async ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)
+    {
+        Qcow2CreateOptions create = Qcow2CreateOptions.FromJson(options);
+        BlockNode node;
+        BlockBackend backend;
+        using (await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
+        {
+            node = await OpenFileAsync(graph, options["file"], cancellationToken).ConfigureAwait(false);
+            try
+            {
+                backend = await graph.OpenBackendAsync(
+                    node,
+                    BlockPermissions.Write | BlockPermissions.Resize,
+                    BlockPermissions.All,
+                    cancellationToken: cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                await graph.ReleaseAsync(node).ConfigureAwait(false);
+            }
+        }
+
+        try
+        {
+            await new Qcow2Creation(backend, create).RunAsync(cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            using (await graph.ControlLock.EnterAsync(CancellationToken.None).ConfigureAwait(false))
+            {
+                await backend.CloseAsync().ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>The node that <c>file</c> names or describes; the caller holds a reference.</summary>
+    private static async ValueTask<BlockNode> OpenFileAsync(BlockGraph graph, JsonNode? file, CancellationToken cancellationToken)
+    {
+        if (file is JsonObject description)
+        {
+            return await graph.OpenNodeAsync((JsonObject)description.DeepClone(), new OpenContext(), cancellationToken: cancellationToken)
+                .ConfigureAwait(false);
+        }
+
+        string name = file is JsonValue value && value.GetValueKind() == JsonValueKind.String ? value.GetValue<string>() : "";
+        BlockNode node = graph.FindNode(name)
+            ?? throw new BlockException(BlockErrorKind.NotFound, $"Cannot find device='{name}' nor node-name='{name}'");
+        node.ExplicitReferences++;
+        return node;
+    }
+}

@@ -1,0 +1,99 @@
+using System.Numerics;
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+
+namespace Varve.Formats.Qcow2;
+
+/// <summary>Where everything of a new image lies: header, refcount table, refcount blocks, L1 table, then, where preallocated, each
+/// L2 table with its data clusters behind it.</summary>
+/// <remarks>
+/// Refcount blocks must count themselves: their number is the smallest that covers everything, found by repetition. For images whose
+/// metadata fits one refcount block this is the reference's layout, byte for byte.
+/// </remarks>
+internal sealed class Qcow2Layout
+{
+    public Qcow2Layout(Qcow2CreateOptions options)
+    {
+        Options = options;
+        ClusterSize = options.ClusterSize;
+        int l2Entries = ClusterSize / 8;
+        L1Size = Align.Count(options.Size, (long)l2Entries * ClusterSize);
+        if (L1Size * 8 > Qcow2Header.MaxL1Bytes) throw TooLarge();
+        long l1Clusters = Align.Count(L1Size * 8, ClusterSize);
+        bool isPreallocated = options.Preallocation != PreallocationMode.Off;
+        DataClusters = isPreallocated ? Align.Count(options.Size, ClusterSize) : 0;
+        L2Tables = isPreallocated ? L1Size : 0;
+
+        RefcountTableClusters = 1;
+        RefcountBlocks = 1;
+        while (true)
+        {
+            ClusterCount = 1 + RefcountTableClusters + RefcountBlocks + l1Clusters + L2Tables + DataClusters;
+            long blocks = Align.Count(ClusterCount, ClusterSize * 8L / options.RefcountBits);
+            long tableClusters = Align.Count(blocks * 8, ClusterSize);
+            if (blocks <= RefcountBlocks && tableClusters <= RefcountTableClusters) break;
+            (RefcountBlocks, RefcountTableClusters) = (Math.Max(blocks, RefcountBlocks), Math.Max(tableClusters, RefcountTableClusters));
+            if (RefcountTableClusters * ClusterSize > Qcow2Header.MaxRefcountTableBytes) throw TooLarge();
+        }
+
+        FirstRefcountBlock = 1 + RefcountTableClusters;
+        L1Table = FirstRefcountBlock + RefcountBlocks;
+        FirstL2Table = L1Table + l1Clusters;
+    }
+
+    public Qcow2CreateOptions Options { get; }
+
+    public int ClusterSize { get; }
+
+    /// <summary>Entries of the L1 table.</summary>
+    public long L1Size { get; }
+
+    public long RefcountTableClusters { get; }
+
+    public long RefcountBlocks { get; }
+
+    public long L2Tables { get; }
+
+    public long DataClusters { get; }
+
+    /// <summary>Every cluster of the image: all have refcount 1.</summary>
+    public long ClusterCount { get; }
+
+    /// <summary>Cluster indices.</summary>
+    public long FirstRefcountBlock { get; }
+
+    public long L1Table { get; }
+
+    private long FirstL2Table { get; }
+
+    /// <summary>Bytes of the file: the L1 table may end inside its last cluster.</summary>
+    public long FileLength => L2Tables > 0 ? ClusterCount * ClusterSize : L1Table * ClusterSize + L1Size * 8;
+
+    public HostOffset OffsetOf(long cluster) => new(cluster * ClusterSize);
+
+    /// <summary>Cluster index of an L2 table; its data clusters follow it.</summary>
+    public long L2Table(long index) => FirstL2Table + index * (1 + ClusterSize / 8);
+
+    /// <summary>How many data clusters an L2 table maps.</summary>
+    public int DataClustersOf(long l2Index) => (int)Math.Min(ClusterSize / 8, DataClusters - l2Index * (ClusterSize / 8));
+
+    /// <summary>The header of the finished image, without backing file: extensions and name come with the header cluster.</summary>
+    public Qcow2Header Header => new()
+    {
+        Version = Options.Version,
+        ClusterBits = BitOperations.Log2((uint)ClusterSize),
+        VirtualSize = Options.Size,
+        L1Size = (int)L1Size,
+        L1Table = L1Size == 0 ? HostOffset.None : OffsetOf(L1Table),
+        RefcountTable = OffsetOf(1),
+        RefcountTableClusters = (int)RefcountTableClusters,
+        RefcountOrder = BitOperations.Log2((uint)Options.RefcountBits),
+        HeaderLength = Options.Version == 2 ? Qcow2Header.V2Length : Qcow2Header.LengthWithCompressionType,
+        Incompatible = Options.CompressionType == Qcow2CompressionType.Zlib ? 0 : Qcow2Incompatible.CompressionType,
+        Compatible = Options.LazyRefcounts ? Qcow2Compatible.LazyRefcounts : 0,
+        CompressionType = Options.CompressionType,
+    };
+
+    private static BlockException TooLarge()
+        => new(BlockErrorKind.TooLarge, $"Could not resize image: Failed to grow the L1 table: {Errno.Text(Errno.EFBIG)}");
+}
