@@ -7,7 +7,7 @@ internal static class Errno
     public const int
         EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EBUSY = 16,
         EEXIST = 17, ENODEV = 19, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENOTTY = 25, ETXTBSY = 26, EFBIG = 27, ENOSPC = 28,
-        ESPIPE = 29, EROFS = 30, EPIPE = 32, ERANGE = 34, ENAMETOOLONG = 36, ENOSYS = 38, ELOOP = 40, EOVERFLOW = 75, EOPNOTSUPP = 95,
+        ESPIPE = 29, EROFS = 30, EPIPE = 32, ERANGE = 34, ENAMETOOLONG = 36, ENOSYS = 38, ELOOP = 40, EOVERFLOW = 75, ENOLCK = 37, EOPNOTSUPP = 95,
         EADDRINUSE = 98, ENETUNREACH = 101, ECONNRESET = 104, ENOTCONN = 107, ESHUTDOWN = 108, ETIMEDOUT = 110, ECONNREFUSED = 111,
         EHOSTUNREACH = 113, ECANCELED = 125, ENOMEDIUM = 123;
 
@@ -69,6 +69,7 @@ internal static class Errno
         EPIPE => "Broken pipe",
         ERANGE => "Numerical result out of range",
         ENAMETOOLONG => "File name too long",
+        ENOLCK => "No locks available",
         ENOSYS => "Function not implemented",
         ELOOP => "Too many levels of symbolic links",
         EOVERFLOW => "Value too large for defined data type",

@@ -94,7 +94,9 @@ internal sealed class GraphTransaction(BlockGraph graph)
                 if (readOnly && (needed & (BlockPermissions.Write | BlockPermissions.WriteUnchanged)) != 0 && !node.CanBecomeWritable) RefuseWriters(node);
                 foreach (BlockChild child in ChildrenOf(node))
                 {
-                    _edges[child] = node.GetChildPermissions(child.Name, child.Role, needed, shared, readOnly);
+                    (BlockPermissions Needed, BlockPermissions Shared) edge = node.GetChildPermissions(child.Name, child.Role, needed, shared, readOnly);
+                    if (TargetOf(child)!.Settings.ForceShare) edge.Shared = BlockPermissions.All;   // its user bears whatever others do
+                    _edges[child] = edge;
                 }
 
                 if (needed == node.CumulativePermissions && shared == node.CumulativeShared && readOnly == node.IsReadOnly && node.IsOpened) continue;

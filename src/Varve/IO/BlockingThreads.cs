@@ -37,6 +37,14 @@ internal sealed class BlockingThreads(int maxThreads)
         new Thread(Work) { IsBackground = true, Name = "varve-io" }.UnsafeStart();
     }
 
+    /// <summary>Runs a call of the control plane, and hands on what it throws.</summary>
+    public Task RunAsync(Action call)
+    {
+        var item = new Call(call);
+        Run(item);
+        return item.Task;
+    }
+
     private void Work()
     {
         while (Next() is { } item) item.Execute();
@@ -58,6 +66,30 @@ internal sealed class BlockingThreads(int maxThreads)
             }
 
             return item;
+        }
+    }
+
+    private sealed class Call(Action call) : IThreadPoolWorkItem
+    {
+        private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Task => _done.Task;
+
+        public void Execute()
+        {
+            try
+            {
+                call();
+            }
+#pragma warning disable CA1031 // Whatever it is, it belongs to the one who awaits.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                _done.SetException(e);
+                return;
+            }
+
+            _done.SetResult();
         }
     }
 }

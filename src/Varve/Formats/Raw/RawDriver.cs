@@ -10,11 +10,11 @@ internal sealed class RawDriver : BlockDriver
 
     public override bool IsFormat => true;
 
-    public override IReadOnlyList<OptionMember> Options { get; } =
+    public override IReadOnlyList<OptionMember> Options =>
     [
         OptionMember.Optional("offset", OptionType.Int),
         OptionMember.Optional("size", OptionType.Int),
-        OptionMember.Required("file", OptionType.Any),
+        OptionMember.Required("file", BlockdevSchema.Ref),
     ];
 
     public override IReadOnlyList<string> StrongOptions => ["offset", "size"];
@@ -26,6 +26,8 @@ internal sealed class RawDriver : BlockDriver
     {
         long offset = opening.TakeSize("offset") ?? 0;
         long? size = opening.TakeSize("size");
+        if (offset < 0) throw Negative("offset");
+        if (size < 0) throw Negative("size");
         var node = new RawNode(opening);
 
         // Without a window the node behaves like a filter; with one it is a format whose data lies in the child.
@@ -34,4 +36,7 @@ internal sealed class RawDriver : BlockDriver
         node.SetWindow(offset, size);
         return node;
     }
+
+    private static BlockException Negative(string name)
+        => new(BlockErrorKind.Invalid, $"Parameter '{name}' expects a non-negative number below 2^64");
 }

@@ -15,7 +15,8 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
     /// <summary>Whether the node shows its child unchanged.</summary>
     public bool IsWhole => _offset == 0 && _size is null;
 
-    public override long Length => _size ?? _file.Length - _offset;
+    /// <summary>Whole sectors; what the child lacks for the last one reads as zeros.</summary>
+    public override long Length => _size ?? Align.Up(Math.Max(0, _file.Length - _offset), Align.SectorSize);
 
     protected override WriteFlags SupportedWriteFlags => WriteFlags.Unchanged | WriteFlags.Fua;
 
@@ -63,9 +64,12 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
 
     protected override ValueTask FlushCoreAsync(CancellationToken cancellationToken) => _file.FlushAsync(cancellationToken);
 
+    /// <summary>The child knows; where it ends within our last sector, zeros follow.</summary>
     protected override ValueTask<BlockStatus> GetStatusCoreAsync(
         long offset, long length, bool precise, CancellationToken cancellationToken)
-        => _file.GetStatusAsync(offset + _offset, length, precise, cancellationToken);
+        => offset + _offset >= _file.Length
+            ? new(new BlockStatus(BlockStatusFlags.Zero | BlockStatusFlags.Allocated, length))
+            : _file.GetStatusAsync(offset + _offset, length, precise, cancellationToken);
 
     protected override ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
         => _size is not null

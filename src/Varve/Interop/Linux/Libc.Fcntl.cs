@@ -12,6 +12,9 @@ internal enum FcntlCommand
     /// <summary>F_GETFL: the <see cref="OpenFlags"/> a file was opened with.</summary>
     GetStatusFlags = 3,
 
+    /// <summary>F_SETFL: changes the status flags that can change, O_DIRECT among them.</summary>
+    SetStatusFlags = 4,
+
     /// <summary>F_OFD_GETLK: the first lock of another open file description that stands in the way.</summary>
     GetLock = 36,
 

@@ -22,7 +22,7 @@ internal sealed class FdSets : IDisposable
 
     /// <summary>A set and what it holds.</summary>
     /// <param name="Id">Its number.</param>
-    /// <param name="Descriptors">Newest first.</param>
+    /// <param name="Descriptors">Oldest first.</param>
     internal sealed record SetInfo(long Id, IReadOnlyList<DescriptorInfo> Descriptors);
 
     /// <summary>A descriptor in a set.</summary>
@@ -70,13 +70,13 @@ internal sealed class FdSets : IDisposable
         }
     }
 
-    /// <summary>Every set, by number.</summary>
+    /// <summary>Every set, the highest number first, as the reference lists them.</summary>
     public IReadOnlyList<SetInfo> Query()
     {
         lock (_lock)
         {
-            return [.. _sets.Select(s => new SetInfo(
-                s.Key, [.. s.Value.Descriptors.Select(d => new DescriptorInfo((int)d.Handle.DangerousGetHandle(), d.Opaque))]))];
+            return [.. _sets.Reverse().Select(s => new SetInfo(
+                s.Key, [.. s.Value.Descriptors.AsEnumerable().Reverse().Select(d => new DescriptorInfo((int)d.Handle.DangerousGetHandle(), d.Opaque))]))];
         }
     }
 
@@ -93,31 +93,39 @@ internal sealed class FdSets : IDisposable
         }
     }
 
-    /// <summary>The number in a name like <c>/dev/fdset/3</c>; null for other names.</summary>
-    public static long? TryParseName(string filename)
-        => filename.StartsWith(Prefix, StringComparison.Ordinal)
-           && long.TryParse(filename.AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out long id) ? id : null;
+    /// <summary>The number in a name like <c>/dev/fdset/3</c>; null for names that lie elsewhere.</summary>
+    /// <exception cref="BlockException">What follows the prefix is no number.</exception>
+    public static long? ParseName(string filename)
+    {
+        if (!filename.StartsWith(Prefix, StringComparison.Ordinal)) return null;
+        return long.TryParse(filename.AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out long id)
+            ? id
+            : throw new BlockException(BlockErrorKind.Invalid, $"Could not parse fdset {filename}");
+    }
 
     /// <summary>Duplicates the descriptor of a set that was opened for the access wanted: reading, or reading and writing.</summary>
-    /// <returns>The duplicate; <see cref="Returned"/> is called when it has been closed.</returns>
+    /// <param name="id">The set.</param>
+    /// <param name="flags">The access mode sought, with the flags the file is opened with; the newest that fits is taken.</param>
+    /// <returns>The duplicate, which shares the open file (and its locks) with the set; <see cref="Returned"/> is called when it has
+    /// been closed.</returns>
     /// <exception cref="BlockException"><c>NotFound</c>: no such set; <c>Denied</c>: nothing in it with this access.</exception>
-    internal SafeFileHandle Duplicate(long id, OpenFlags access)
+    internal SafeFileHandle Duplicate(long id, OpenFlags flags)
     {
         lock (_lock)
         {
-            if (!_sets.TryGetValue(id, out Set? set)) throw CannotDuplicate(id, access, Errno.ENOENT);
+            if (!_sets.TryGetValue(id, out Set? set)) throw CannotDuplicate(id, flags, Errno.ENOENT);
             foreach ((SafeFileHandle handle, _) in set.Descriptors)
             {
-                int flags = Libc.Fcntl(handle, FcntlCommand.GetStatusFlags, 0);
-                if (flags < 0) throw CannotDuplicate(id, access, Marshal.GetLastPInvokeError());
-                if (((OpenFlags)flags & OpenFlags.AccessMode) != access) continue;
+                int opened = Libc.Fcntl(handle, FcntlCommand.GetStatusFlags, 0);
+                if (opened < 0) throw CannotDuplicate(id, flags, Marshal.GetLastPInvokeError());
+                if (((OpenFlags)opened & OpenFlags.AccessMode) != (flags & OpenFlags.AccessMode)) continue;
                 int duplicate = Libc.Fcntl(handle, FcntlCommand.DuplicateCloseOnExec, 0);
-                if (duplicate < 0) throw CannotDuplicate(id, access, Marshal.GetLastPInvokeError());
+                if (duplicate < 0) throw CannotDuplicate(id, flags, Marshal.GetLastPInvokeError());
                 set.Duplicates++;
                 return new SafeFileHandle(duplicate, ownsHandle: true);
             }
 
-            throw CannotDuplicate(id, access, Errno.EACCES);
+            throw CannotDuplicate(id, flags, Errno.EACCES);
         }
     }
 
@@ -160,8 +168,8 @@ internal sealed class FdSets : IDisposable
     private static BlockException NotFound(long id, long? fd)
         => new(BlockErrorKind.NotFound, $"File descriptor named 'fdset-id:{id}{(fd is null ? "" : $", fd:{fd}")}' not found");
 
-    private static BlockException CannotDuplicate(long id, OpenFlags access, int errno)
-        => BlockException.FromErrno(errno, $"Could not dup FD for {Prefix}{id} flags {(int)access:x}");
+    private static BlockException CannotDuplicate(long id, OpenFlags flags, int errno)
+        => BlockException.FromErrno(errno, $"Could not dup FD for {Prefix}{id} flags {(int)flags:x}");
 
     private sealed class Set
     {

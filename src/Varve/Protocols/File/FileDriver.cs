@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Varve.Graph;
+using Varve.IO;
 using Varve.Options;
 
 namespace Varve.Protocols.File;
@@ -7,35 +8,101 @@ namespace Varve.Protocols.File;
 /// <summary><c>file</c>: regular files of the host.</summary>
 internal sealed class FileDriver : BlockDriver
 {
-    private static readonly EnumType s_onOffAuto = new("OnOffAuto", ["auto", "on", "off"]);
-    private static readonly EnumType s_aio = new("BlockdevAioOptions", ["threads", "native", "io_uring"]);
+    private const string Prefix = "file:";
+
+    private readonly Func<string, HostFileAccess, FdSets, HostFile> _open;
+
+    public FileDriver()
+        : this(HostFile.Open)
+    {
+    }
+
+    /// <summary>With another way to the host's files: the portable one, on a platform that has a better.</summary>
+    internal FileDriver(Func<string, HostFileAccess, FdSets, HostFile> open) => _open = open;
 
     public override string Name => "file";
 
     public override IReadOnlyList<string> ProtocolPrefixes => ["file"];
 
-    public override IReadOnlyList<OptionMember> Options { get; } =
+    public override IReadOnlyList<OptionMember> Options =>
     [
         OptionMember.Required("filename", OptionType.Str),
         OptionMember.Optional("pr-manager", OptionType.Str),
-        OptionMember.Optional("locking", s_onOffAuto),
+        OptionMember.Optional("locking", BlockdevSchema.OnOffAuto),
         OptionMember.Optional("aio", s_aio),
         OptionMember.Optional("aio-max-batch", OptionType.Int),
         OptionMember.Optional("drop-cache", OptionType.Bool),
     ];
 
+    private static readonly EnumType s_aio = new("BlockdevAioOptions", ["threads", "native", "io_uring"]);
+
     public override IReadOnlyList<string> StrongOptions => ["filename"];
 
+    public override IReadOnlyList<OptionMember> CreateOptions => FileCreation.Options;
+
     public override JsonObject ParseFilename(string filename)
-        => new() { ["filename"] = filename.StartsWith("file:", StringComparison.Ordinal) ? filename["file:".Length..] : filename };
+        => new() { ["filename"] = filename.StartsWith(Prefix, StringComparison.Ordinal) ? filename[Prefix.Length..] : filename };
 
     public override ValueTask<BlockNode> OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
     {
-        string filename = opening.TakeString("filename") is { Length: > 0 } name
-            ? name
-            : throw new BlockException(BlockErrorKind.Invalid, "The 'file' block driver requires a file name");
-        foreach (string ignored in (string[])["locking", "aio", "aio-max-batch", "drop-cache"]) opening.Take(ignored);
-        HostFile file = HostFile.Open(filename, new HostFileAccess(!opening.Settings.ReadOnly, opening.Settings.CacheDirect), opening.Graph.FdSets);
-        return new(new FileNode(opening, filename, file));
+        if (opening.TakeString("filename") is not { Length: > 0 } filename)
+        {
+            throw new BlockException(BlockErrorKind.Invalid, "The 'file' block driver requires a file name");
+        }
+
+        if (opening.TakeString("pr-manager") is { } manager)
+        {
+            throw new BlockException(BlockErrorKind.NotFound, $"No persistent reservation manager with id '{manager}'");
+        }
+
+        NodeSettings settings = opening.Settings;
+        ImageLocking locking = opening.TakeString("locking") switch
+        {
+            null or "auto" => ImageLocking.Auto,
+            "on" => ImageLocking.On,
+            "off" => ImageLocking.Off,
+            string other => throw InvalidValue(other),
+        };
+        CheckEngine(opening.TakeString("aio"), settings);
+
+        // How many requests an engine takes at once, and whether the page cache is dropped when another host takes the image over:
+        // neither changes anything for requests that are served one by one on the spot.
+        opening.TakeSize("aio-max-batch");
+        opening.TakeBool("drop-cache");
+
+        // With auto-read-only a writer, when there is one, gets the file opened again for it.
+        var access = new HostFileAccess(Writable: settings is { ReadOnly: false, AutoReadOnly: false }, settings.CacheDirect);
+        HostFile file = _open(filename, access, opening.Graph.FdSets);
+        try
+        {
+            return new(new FileNode(opening, filename, file, locking));
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
     }
+
+    public override async ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)
+        => await BlockingThreads.Shared.RunAsync(() => FileCreation.Create(graph.FdSets, options)).ConfigureAwait(false);
+
+    /// <summary>One engine serves all names so far; what the reference refuses is refused.</summary>
+    private static void CheckEngine(string? aio, NodeSettings settings)
+    {
+        switch (aio)
+        {
+            case null or "threads" or "io_uring":
+                return;
+            case "native" when !settings.CacheDirect:
+                throw new BlockException(
+                    BlockErrorKind.Invalid, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
+            case "native":
+                return;
+            default:
+                throw InvalidValue(aio);
+        }
+    }
+
+    private static BlockException InvalidValue(string value) => new(BlockErrorKind.Invalid, $"invalid parameter value: {value}");
 }

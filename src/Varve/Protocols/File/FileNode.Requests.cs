@@ -1,4 +1,5 @@
 using Varve.Graph;
+using Varve.IO;
 
 namespace Varve.Protocols.File;
 
@@ -6,7 +7,7 @@ namespace Varve.Protocols.File;
 internal sealed partial class FileNode
 {
     private long _written, _flushed;
-    private BlockException? _flushFailure;
+    private volatile BlockException? _flushFailure;
 
     protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
@@ -35,7 +36,7 @@ internal sealed partial class FileNode
     protected override ValueTask FlushCoreAsync(CancellationToken cancellationToken)
     {
         if (Settings.CacheNoFlush) return default;
-        if (_flushFailure is not null) throw _flushFailure;
+        if (_flushFailure is { } failed) throw BlockException.FromErrno(failed.Errno);
         return Volatile.Read(ref _flushed) == Volatile.Read(ref _written) ? default : FileRequest.Run(this, FileOperation.Flush, 0, 0);
     }
 
@@ -45,7 +46,18 @@ internal sealed partial class FileNode
         HostExtent extent = precise ? _file.FindExtent(offset) : new HostExtent(IsData: true, long.MaxValue);
         BlockStatusFlags flags = BlockStatusFlags.OffsetValid | BlockStatusFlags.Allocated
             | (extent.IsData ? BlockStatusFlags.Data : BlockStatusFlags.Zero);
-        return new(new BlockStatus(flags, Math.Min(length, extent.End - offset), offset, this));
+
+        // A last sector that the file fills only in part is one run to the sector's end.
+        long end = extent.IsData && extent.End >= Volatile.Read(ref _length) ? long.MaxValue : extent.End;
+        return new(new BlockStatus(flags, Math.Min(length, end - offset), offset, this));
+    }
+
+    protected override async ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
+    {
+        HostFile file = _file;
+        await BlockingThreads.Shared.RunAsync(() => FileSpace.Resize(file, length, preallocation)).ConfigureAwait(false);
+        Volatile.Write(ref _length, length);
+        Interlocked.Increment(ref _written);
     }
 
     /// <summary>Does an operation in the calling thread, which may block.</summary>
@@ -77,7 +89,11 @@ internal sealed partial class FileNode
 
     private void Zero(long offset, long length)
     {
-        if (!_file.TryZeroRange(offset, length)) throw BlockException.FromErrno(Errno.EOPNOTSUPP);
+        bool done = _file.TryZeroRange(offset, length);
+
+        // A file system without FALLOC_FL_ZERO_RANGE: what lies past the end needs no zeroing, the rest may be taken out and put back.
+        if (!done && (offset >= Volatile.Read(ref _length) || _file.TryPunchHole(offset, length))) done = _file.TryAllocate(offset, length);
+        if (!done) throw BlockException.FromErrno(Errno.EOPNOTSUPP);
         Changed(offset + length);
     }
 
@@ -89,7 +105,14 @@ internal sealed partial class FileNode
             return;
         }
 
-        if (offset + length > Volatile.Read(ref _length)) _file.SetLength(offset + length);
+        // Grown by a write, not by setting the length, which could cut off what another write has just put behind.
+        if (offset + length > Volatile.Read(ref _length))
+        {
+            using IOBuffer last = IOBuffer.Rent(_file.Alignment);
+            last.Span.Clear();
+            _file.Write(last.Span, offset + length - last.Span.Length);
+        }
+
         Changed(offset + length);
     }
 

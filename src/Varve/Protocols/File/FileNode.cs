@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Varve.Graph;
 
 namespace Varve.Protocols.File;
@@ -8,29 +9,44 @@ namespace Varve.Protocols.File;
 //      when it had completed before a flush began that then succeeded.
 //   3. A flush that failed may have lost dirty pages that the kernel then called clean; no later flush can say otherwise. So the
 //      failure stays until the node is closed.
+//   4. The locks that other processes see cover at least the permissions in use: new ones are taken, and checked against others',
+//      before they are used, and old ones given up after. When the descriptor changes, the new one has all its locks before the
+//      old one is closed.
 
 /// <summary>A regular file of the host.</summary>
 internal sealed partial class FileNode : BlockNode
 {
-    private readonly HostFile _file;
+    private readonly ImageLocking _locking;
+    private HostFile _file;
     private long _length;
 
-    internal FileNode(NodeOpening opening, string filename, HostFile file)
+    internal FileNode(NodeOpening opening, string filename, HostFile file, ImageLocking locking)
         : base(opening)
     {
         Filename = filename;
         _file = file;
+        _locking = locking;
+        _locks = LocksOf(file);
         _length = file.Length;
+        TrackBecauseOfAlignment();
     }
 
     /// <summary>The path the file was opened by.</summary>
     public string Filename { get; }
 
+    /// <summary>Whole sectors: what lies between the file's end and the last sector's reads as zeros.</summary>
     public override long Length => Align.Up(Volatile.Read(ref _length), Align.SectorSize);
 
     public override int RequestAlignment => _file.Alignment;
 
     public override ValueTask<long?> GetAllocatedSizeAsync(CancellationToken cancellationToken) => new(_file.AllocatedSize);
+
+    public override JsonObject GetSpecificInfo()
+    {
+        var data = new JsonObject();
+        if (_file.ExtentSizeHint is > 0 and uint hint) data["extent-size-hint"] = hint;
+        return new JsonObject { ["type"] = "file", ["data"] = data };
+    }
 
     public override ValueTask CloseAsync()
     {
@@ -38,3 +54,6 @@ internal sealed partial class FileNode : BlockNode
         return default;
     }
 }
+
+/// <summary>The <c>locking</c> option.</summary>
+internal enum ImageLocking { Auto, On, Off }

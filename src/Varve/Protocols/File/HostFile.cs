@@ -57,10 +57,35 @@ internal abstract class HostFile : IDisposable
 
     public abstract void SetLength(long length);
 
+    /// <summary>Asks the file system to overwrite in place; only an empty file can be changed. Where that means nothing, nothing happens.</summary>
+    public virtual void DisableCopyOnWrite() { }
+
+    /// <summary>Bytes the file system is asked to allocate at once; 0 for its own choice. Setting it is a wish that may not be heard.</summary>
+    public virtual uint ExtentSizeHint { get => 0; set { } }
+
+    /// <summary>Takes a shared lock on one byte of this open file, for as long as it is open.</summary>
+    /// <returns>0, or the errno. A file that cannot lock answers ENOSYS.</returns>
+    public virtual int TryLock(long offset) => Errno.ENOSYS;
+
+    /// <summary>Gives a lock back.</summary>
+    public virtual void Unlock(long offset) { }
+
+    /// <summary>Whether another open file, of this process or of another, has a lock on the byte.</summary>
+    public virtual bool IsLockedByOther(long offset) => false;
+
+    /// <summary>Who that is, for people; null when it cannot be found out.</summary>
+    public virtual string? DescribeLockHolder(long offset) => null;
+
     /// <summary>Opens the same file again, with an open file description (and so with locks) of its own.</summary>
+    /// <exception cref="BlockException"><c>Could not open 'x': ...</c></exception>
     public abstract HostFile Reopen(HostFileAccess access);
 
     public abstract void Dispose();
+
+    /// <summary>Creates a file, or opens the one that is there as it is, for writing.</summary>
+    /// <exception cref="BlockException"><c>Could not create 'x': ...</c>, or not a regular file.</exception>
+    public static HostFile Create(string filename, FdSets fdSets)
+        => OperatingSystem.IsLinux() ? LinuxFile.CreateOrOpen(filename, fdSets) : PortableFile.CreateOrOpen(filename);
 
     /// <summary>Opens an existing file by the best means of this platform.</summary>
     /// <exception cref="BlockException"><c>Could not open 'x': ...</c>, or not a regular file.</exception>

@@ -1,35 +1,24 @@
-using System.Numerics;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using Varve.Interop.Linux;
-using Varve.IO;
 
 namespace Varve.Protocols.File;
 
-/// <summary>A host file by Linux's system calls.</summary>
-internal sealed class LinuxFile : HostFile
+/// <summary>A host file by Linux's system calls: opening, closing, locks. The data lies in the other part.</summary>
+internal sealed partial class LinuxFile : HostFile
 {
-    /// <summary>Debug builds cut transfers in pieces, so that the loops that go on after a short one always run.</summary>
-#if DEBUG
-    private const int LargestTransfer = 48 << 10;
-#else
-    private const int LargestTransfer = 0x7FFF_F000;   // what Linux transfers at once
-#endif
-
     private readonly string _filename;
-    private readonly Action? _onClosed;
-    private readonly bool _isFdSet;
-    private readonly Func<HostFileAccess, LinuxFile>? _reopen;
-    private bool _canReadCached;
+    private readonly FdSets _fdSets;
+    private readonly long? _fdSet;   // the set that Handle is a duplicate out of
+    private int _closed;
 
-    private LinuxFile(string filename, SafeFileHandle handle, HostFileAccess access, Action? onClosed, Func<HostFileAccess, LinuxFile>? reopen)
+    private LinuxFile(string filename, SafeFileHandle handle, HostFileAccess access, FdSets fdSets, long? fdSet)
     {
         _filename = filename;
         Handle = handle;
         Access = access;
-        _onClosed = onClosed;
-        _isFdSet = onClosed is not null;
-        _reopen = reopen;
+        _fdSets = fdSets;
+        _fdSet = fdSet;
         _canReadCached = !access.Direct;
     }
 
@@ -37,7 +26,7 @@ internal sealed class LinuxFile : HostFile
 
     public override HostFileAccess Access { get; }
 
-    public override int Alignment => 1;
+    public override int Alignment => _alignment;
 
     public override long Length => (long)Stat().Size;
 
@@ -45,141 +34,109 @@ internal sealed class LinuxFile : HostFile
 
     public static LinuxFile OpenExisting(string filename, HostFileAccess access, FdSets fdSets)
     {
-        OpenFlags flags = OpenFlags.CloseOnExec | (access.Writable ? OpenFlags.ReadWrite : OpenFlags.ReadOnly);
-        if (access.Direct) flags |= Libc.DirectFlag;
-        int descriptor = Libc.Open(filename, flags, 0);
-        if (descriptor < 0) throw BlockException.FromErrno(Marshal.GetLastPInvokeError(), $"Could not open '{filename}'");
-        var file = new LinuxFile(filename, new SafeFileHandle(descriptor, ownsHandle: true), access, null, null);
-        if (file.Stat().IsRegularFile) return file;
-        file.Dispose();
-        throw new BlockException(BlockErrorKind.Invalid, $"'file' driver requires '{filename}' to be a regular file");
+        OpenFlags flags = FlagsFor(access);
+        long? fdSet = FdSets.ParseName(filename);
+        SafeFileHandle handle = fdSet is { } set ? DuplicateFrom(fdSets, set, flags, filename) : OpenPath(filename, flags, filename);
+        return Check(new LinuxFile(filename, handle, access, fdSets, fdSet));
     }
 
-    public override int ReadCached(Span<byte> buffer, long offset)
+    /// <summary>Creates the file, or opens the one that is there, without truncating it.</summary>
+    public static LinuxFile CreateOrOpen(string filename, FdSets fdSets)
     {
-        int done = 0;
-        while (_canReadCached && done < buffer.Length)
-        {
-            nint read = Libc.Preadv2(Handle, Piece(buffer[done..]), offset + done, ReadWriteFlags.NoWait);
-            if (read > 0)
-            {
-                done += (int)read;
-                continue;
-            }
-
-            if (read == 0)
-            {
-                buffer[done..].Clear();
-                return buffer.Length;
-            }
-
-            switch (Marshal.GetLastPInvokeError())
-            {
-                case Errno.EINTR: continue;
-                case Errno.EAGAIN: return done;
-                case Errno.EOPNOTSUPP or Errno.ENOSYS: _canReadCached = false; return done;
-                case int errno: throw Failed(errno, offset + done);
-            }
-        }
-
-        return done;
+        if (FdSets.ParseName(filename) is not null) return OpenExisting(filename, new(Writable: true, Direct: false), fdSets);
+        int descriptor = Libc.Open(filename, OpenFlags.ReadWrite | OpenFlags.Create | OpenFlags.CloseOnExec, 0x1A4);   // rw-r--r--
+        if (descriptor < 0) throw BlockException.FromErrno(Marshal.GetLastPInvokeError(), $"Could not create '{filename}'");
+        var handle = new SafeFileHandle(descriptor, ownsHandle: true);
+        return Check(new LinuxFile(filename, handle, new(Writable: true, Direct: false), fdSets, null));
     }
 
-    public override void Read(Span<byte> buffer, long offset)
+    /// <summary>A descriptor set gives another of its descriptors. Other files are opened again through the descriptor we hold, not
+    /// by name: the name may mean another file by now, or none.</summary>
+    public override HostFile Reopen(HostFileAccess access)
     {
-        while (!buffer.IsEmpty)
+        if (_fdSet is not null) return OpenExisting(_filename, access, _fdSets);
+        string ours = $"/proc/self/fd/{Handle.DangerousGetHandle()}";
+        return Check(new LinuxFile(
+            _filename, OpenPath(System.IO.Path.Exists(ours) ? ours : _filename, FlagsFor(access), _filename), access, _fdSets, null));
+    }
+
+    public override int TryLock(long offset)
+    {
+        var record = new FileLock { Type = LockType.Read, Start = offset, Length = 1 };
+        return Libc.Fcntl(Handle, FcntlCommand.SetLock, ref record) < 0 ? Marshal.GetLastPInvokeError() : 0;
+    }
+
+    public override void Unlock(long offset)
+    {
+        var record = new FileLock { Type = LockType.Unlock, Start = offset, Length = 1 };
+        _ = Libc.Fcntl(Handle, FcntlCommand.SetLock, ref record);   // closing gives it up if this does not
+    }
+
+    public override bool IsLockedByOther(long offset)
+    {
+        var record = new FileLock { Type = LockType.Write, Start = offset, Length = 1 };
+        return Libc.Fcntl(Handle, FcntlCommand.GetLock, ref record) < 0
+            ? throw BlockException.FromErrno(Marshal.GetLastPInvokeError(), $"Failed to query the lock of byte {offset}")
+            : record.Type != LockType.Unlock;
+    }
+
+    public override string? DescribeLockHolder(long offset) => LockHolder.Find(Stat().Inode, offset, except: Handle);
+
+    public override void Dispose()
+    {
+        if (Interlocked.Exchange(ref _closed, 1) != 0) return;
+        Handle.Dispose();
+        if (_fdSet is { } set) _fdSets.Returned(set);
+    }
+
+    private static OpenFlags FlagsFor(HostFileAccess access)
+        => (access.Writable ? OpenFlags.ReadWrite : OpenFlags.ReadOnly) | (access.Direct ? Libc.DirectFlag : 0);
+
+    private static SafeFileHandle OpenPath(string path, OpenFlags flags, string name)
+    {
+        int descriptor;
+        do descriptor = Libc.Open(path, flags | OpenFlags.CloseOnExec, 0);
+        while (descriptor < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
+        return descriptor < 0 ? throw CannotOpen(name, flags, Marshal.GetLastPInvokeError()) : new SafeFileHandle(descriptor, ownsHandle: true);
+    }
+
+    private static SafeFileHandle DuplicateFrom(FdSets fdSets, long set, OpenFlags flags, string name)
+    {
+        SafeFileHandle handle = fdSets.Duplicate(set, flags);
+        int status = Libc.Fcntl(handle, FcntlCommand.GetStatusFlags, 0);
+        if (status >= 0 && ((OpenFlags)status & Libc.DirectFlag) == (flags & Libc.DirectFlag)) return handle;
+        if (status >= 0)
         {
-            nint read = Libc.Pread(Handle, Piece(buffer), offset);
-            if (read < 0)
+            // The flag belongs to the open file, which the giver shares with us: it sees the change too, as it does with the reference.
+            status = (int)(((OpenFlags)status & ~Libc.DirectFlag) | (flags & Libc.DirectFlag));
+            status = Libc.Fcntl(handle, FcntlCommand.SetStatusFlags, status);
+        }
+
+        if (status >= 0) return handle;
+        int errno = Marshal.GetLastPInvokeError();
+        handle.Dispose();
+        fdSets.Returned(set);
+        throw CannotOpen(name, flags, errno);
+    }
+
+    private static LinuxFile Check(LinuxFile file)
+    {
+        try
+        {
+            Statx status = file.Stat();
+            if (!status.IsRegularFile)
             {
-                int errno = Marshal.GetLastPInvokeError();
-                if (errno == Errno.EINTR) continue;
-                throw Failed(errno, offset);
+                throw new BlockException(BlockErrorKind.Invalid, $"'file' driver requires '{file._filename}' to be a regular file");
             }
 
-            if (read == 0)
-            {
-                buffer.Clear();
-                return;
-            }
-
-            buffer = buffer[(int)read..];
-            offset += read;
+            if (file.Access.Direct) file._alignment = file.FindAlignment(status);
+            return file;
         }
-    }
-
-    public override void Write(ReadOnlySpan<byte> buffer, long offset)
-    {
-        while (!buffer.IsEmpty)
+        catch
         {
-            nint written = Libc.Pwrite(Handle, Piece(buffer), offset);
-            if (written < 0)
-            {
-                int errno = Marshal.GetLastPInvokeError();
-                if (errno == Errno.EINTR) continue;
-                throw Failed(errno, offset);
-            }
-
-            buffer = buffer[(int)written..];
-            offset += written;
+            file.Dispose();
+            throw;
         }
-    }
-
-    public override void Flush()
-    {
-        while (Libc.Fdatasync(Handle) < 0)
-        {
-            int errno = Marshal.GetLastPInvokeError();
-            if (errno != Errno.EINTR) throw Failed(errno, null);
-        }
-    }
-
-    public override bool TryPunchHole(long offset, long length) => TryFallocate(FallocateMode.PunchHole | FallocateMode.KeepSize, offset, length);
-
-    public override bool TryZeroRange(long offset, long length) => TryFallocate(FallocateMode.ZeroRange, offset, length);
-
-    public override bool TryAllocate(long offset, long length) => TryFallocate(FallocateMode.Allocate, offset, length);
-
-    public override HostExtent FindExtent(long offset)
-    {
-        long data = Libc.Lseek(Handle, offset, SeekTarget.Data);
-        if (data < 0)
-        {
-            // ENXIO: no data from here on. Anything else: a file system that does not tell.
-            return Marshal.GetLastPInvokeError() == Errno.ENXIO ? new(IsData: false, long.MaxValue) : new(IsData: true, long.MaxValue);
-        }
-
-        if (data > offset) return new(IsData: false, data);
-        long hole = Libc.Lseek(Handle, offset, SeekTarget.Hole);
-        return new(IsData: true, hole > offset ? hole : long.MaxValue);
-    }
-
-    public override void SetLength(long length)
-    {
-        while (Libc.Ftruncate(Handle, length) < 0)
-        {
-            int errno = Marshal.GetLastPInvokeError();
-            if (errno != Errno.EINTR) throw Failed(errno, null);
-        }
-    }
-
-    public override HostFile Reopen(HostFileAccess access) => OpenExisting(_filename, access, null!);
-
-    public override void Dispose() => Handle.Dispose();
-
-    private bool TryFallocate(FallocateMode mode, long offset, long length)
-    {
-        while (Libc.Fallocate(Handle, mode, offset, length) < 0)
-        {
-            switch (Marshal.GetLastPInvokeError())
-            {
-                case Errno.EINTR: continue;
-                case Errno.EOPNOTSUPP or Errno.ENOSYS or Errno.EINVAL or Errno.ENOTTY or Errno.ENODEV: return false;
-                case int errno: throw Failed(errno, offset);
-            }
-        }
-
-        return true;
     }
 
     private Statx Stat()
@@ -187,10 +144,8 @@ internal sealed class LinuxFile : HostFile
             ? result
             : throw Failed(Marshal.GetLastPInvokeError(), null);
 
-    private static Span<byte> Piece(Span<byte> buffer) => buffer.Length <= LargestTransfer ? buffer : buffer[..LargestTransfer];
-
-    private static ReadOnlySpan<byte> Piece(ReadOnlySpan<byte> buffer) => buffer.Length <= LargestTransfer ? buffer : buffer[..LargestTransfer];
-
-    private static BlockException Failed(int errno, long? offset)
-        => new(Errno.KindOf(errno), Errno.Text(errno)) { Errno = errno, Offset = offset };
+    private static BlockException CannotOpen(string name, OpenFlags flags, int errno)
+        => errno == Errno.EINVAL && (flags & Libc.DirectFlag) != 0
+            ? new(BlockErrorKind.Unsupported, $"Could not open '{name}': filesystem does not support O_DIRECT") { Errno = errno }
+            : BlockException.FromErrno(errno, $"Could not open '{name}'");
 }

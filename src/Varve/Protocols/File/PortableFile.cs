@@ -27,17 +27,11 @@ internal sealed class PortableFile : HostFile
     public static PortableFile OpenExisting(string filename, HostFileAccess access)
     {
         if (access.Direct) throw new BlockException(BlockErrorKind.Unsupported, "cache.direct is not supported on this platform");
-        try
-        {
-            SafeFileHandle handle = System.IO.File.OpenHandle(
-                filename, FileMode.Open, access.Writable ? FileAccess.ReadWrite : FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-            return new PortableFile(filename, handle, access);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw BlockException.FromErrno(ErrnoOf(e), $"Could not open '{filename}'");
-        }
+        return Open(filename, FileMode.Open, access, "open");
     }
+
+    /// <summary>Creates the file, or opens the one that is there, without truncating it.</summary>
+    public static PortableFile CreateOrOpen(string filename) => Open(filename, FileMode.OpenOrCreate, new(Writable: true, Direct: false), "create");
 
     public override int ReadCached(Span<byte> buffer, long offset) => 0;   // nothing says what would block
 
@@ -101,6 +95,20 @@ internal sealed class PortableFile : HostFile
     public override HostFile Reopen(HostFileAccess access) => OpenExisting(_filename, access);
 
     public override void Dispose() => Handle.Dispose();
+
+    private static PortableFile Open(string filename, FileMode mode, HostFileAccess access, string verb)
+    {
+        try
+        {
+            SafeFileHandle handle = System.IO.File.OpenHandle(
+                filename, mode, access.Writable ? FileAccess.ReadWrite : FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            return new PortableFile(filename, handle, access);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw BlockException.FromErrno(ErrnoOf(e), $"Could not {verb} '{filename}'");
+        }
+    }
 
     private static T Do<T>(Func<T> operation)
     {

@@ -5,9 +5,7 @@ namespace Varve.Protocols.Null;
 /// <summary>A device that forgets what is written to it.</summary>
 internal sealed class NullNode(NodeOpening opening, long size, TimeSpan latency, bool readZeroes) : BlockNode(opening)
 {
-    private long _length = size;
-
-    public override long Length => Volatile.Read(ref _length);
+    public override long Length { get; } = Align.Up(size, Align.SectorSize);
 
     // Differs from QEMU: without read-zeroes it leaves the buffer as it is. Ours come from a pool, and what another client's
     // request left there is not this one's to see.
@@ -28,14 +26,8 @@ internal sealed class NullNode(NodeOpening opening, long size, TimeSpan latency,
     protected override ValueTask<BlockStatus> GetStatusCoreAsync(
         long offset, long length, bool precise, CancellationToken cancellationToken)
         => new(new BlockStatus(
-            BlockStatusFlags.OffsetValid | BlockStatusFlags.Allocated | (readZeroes ? BlockStatusFlags.Zero : BlockStatusFlags.Data),
+            BlockStatusFlags.OffsetValid | (readZeroes ? BlockStatusFlags.Zero | BlockStatusFlags.Allocated : BlockStatusFlags.None),
             length, offset, this));
-
-    protected override ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
-    {
-        Volatile.Write(ref _length, length);
-        return default;
-    }
 
     public override ValueTask<long?> GetAllocatedSizeAsync(CancellationToken cancellationToken) => new(0);
 

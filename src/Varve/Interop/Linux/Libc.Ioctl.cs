@@ -1,0 +1,54 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Varve.Interop.Linux;
+
+/// <summary>The requests of ioctl(2) we use, as x86-64 and arm64 number them.</summary>
+internal static class IoctlRequest
+{
+    /// <summary>FS_IOC_GETFLAGS: inode flags.</summary>
+    public const nuint GetInodeFlags = 0x8008_6601;
+
+    /// <summary>FS_IOC_SETFLAGS.</summary>
+    public const nuint SetInodeFlags = 0x4008_6602;
+
+    /// <summary>FS_IOC_FSGETXATTR: a <see cref="FsAttributes"/>.</summary>
+    public const nuint GetAttributes = 0x801C_581F;
+
+    /// <summary>FS_IOC_FSSETXATTR.</summary>
+    public const nuint SetAttributes = 0x401C_5820;
+}
+
+/// <summary>Inode flags, as chattr(1) sets them.</summary>
+[Flags]
+internal enum InodeFlags
+{
+    None = 0,
+
+    /// <summary>FS_NOCOW_FL: blocks are overwritten in place (btrfs); takes effect on an empty file only.</summary>
+    NoCow = 0x0080_0000,
+}
+
+/// <summary>struct fsxattr.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 28)]
+internal struct FsAttributes
+{
+    /// <summary>FS_XFLAG_EXTSIZE: <see cref="ExtentSize"/> counts.</summary>
+    public const uint HasExtentSize = 0x800;
+
+    public uint Flags;
+
+    /// <summary>Bytes that are allocated at once.</summary>
+    public uint ExtentSize;
+}
+
+internal static partial class Libc
+{
+    /// <summary>ioctl(2) on inode flags: 0, or -1. The kernel takes an int, whatever the request's number says.</summary>
+    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    internal static partial int Ioctl(SafeFileHandle file, nuint request, ref InodeFlags flags);
+
+    /// <summary>ioctl(2) on extended attributes: 0, or -1.</summary>
+    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    internal static partial int Ioctl(SafeFileHandle file, nuint request, ref FsAttributes attributes);
+}

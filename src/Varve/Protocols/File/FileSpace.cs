@@ -1,0 +1,77 @@
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Protocols.File;
+
+/// <summary>Changes a host file's length, with the space for it made ready as asked.</summary>
+internal static class FileSpace
+{
+    /// <summary>Grows or shrinks a file. When it throws, a file that was to grow is as long as before. Blocks.</summary>
+    /// <exception cref="BlockException">The texts are the reference's.</exception>
+    public static void Resize(HostFile file, long length, PreallocationMode preallocation)
+    {
+        long before = file.Length;
+        if (preallocation == PreallocationMode.Metadata)
+        {
+            throw new BlockException(BlockErrorKind.Unsupported, "Unsupported preallocation mode: metadata");
+        }
+
+        if (preallocation != PreallocationMode.Off && length < before)
+        {
+            throw new BlockException(BlockErrorKind.Invalid, "Cannot use preallocation for shrinking files");
+        }
+
+        if (preallocation == PreallocationMode.Off || length == before)
+        {
+            Try("Could not resize file", () => file.SetLength(length));
+            return;
+        }
+
+        try
+        {
+            if (preallocation == PreallocationMode.Falloc)
+            {
+                Try("Could not preallocate new data", () =>
+                {
+                    if (!file.TryAllocate(before, length - before)) throw BlockException.FromErrno(Errno.EOPNOTSUPP);
+                });
+            }
+            else
+            {
+                Try("Could not resize file", () => file.SetLength(length));
+                Try("Could not write zeros for preallocation", () => WriteZeros(file, before, length - before));
+                Try("Could not flush file to disk", file.Flush);
+            }
+        }
+        catch
+        {
+            file.SetLength(before);
+            throw;
+        }
+    }
+
+    private static void WriteZeros(HostFile file, long offset, long length)
+    {
+        using IOBuffer zeros = IOBuffer.Rent(IOBuffer.MaxTransfer);
+        zeros.Span.Clear();
+        while (length > 0)
+        {
+            int piece = (int)Math.Min(length, zeros.Span.Length);
+            file.Write(zeros.Span[..piece], offset);
+            offset += piece;
+            length -= piece;
+        }
+    }
+
+    private static void Try(string what, Action step)
+    {
+        try
+        {
+            step();
+        }
+        catch (BlockException e)
+        {
+            throw BlockException.FromErrno(e.Errno, what);
+        }
+    }
+}

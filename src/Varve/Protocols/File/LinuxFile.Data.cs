@@ -1,0 +1,208 @@
+using System.Runtime.InteropServices;
+using Varve.Interop.Linux;
+using Varve.IO;
+
+namespace Varve.Protocols.File;
+
+/// <content>Reading, writing, space. Every transfer goes on after a signal or a short transfer until it is complete.</content>
+internal sealed partial class LinuxFile
+{
+    private const int LargestAlignment = 4096;
+
+    /// <summary>What one system call is given at most. Debug builds cut transfers, so that the loops always run.</summary>
+#if DEBUG
+    private const int LargestTransfer = 12 << 10;
+#else
+    private const int LargestTransfer = 0x7FFF_F000;   // what Linux transfers at once
+#endif
+
+    private volatile bool _canReadCached;
+    private int _alignment = 1;
+
+    public override int ReadCached(Span<byte> buffer, long offset)
+    {
+        int done = 0;
+        while (_canReadCached && done < buffer.Length)
+        {
+            nint read = Libc.Preadv2(Handle, Piece(buffer[done..]), offset + done, ReadWriteFlags.NoWait);
+            if (read > 0)
+            {
+                done += (int)read;
+                continue;
+            }
+
+            if (read == 0)
+            {
+                buffer[done..].Clear();
+                return buffer.Length;
+            }
+
+            switch (Marshal.GetLastPInvokeError())
+            {
+                case Errno.EINTR:
+                    continue;
+                case Errno.EAGAIN:
+                    return done;
+                case Errno.EOPNOTSUPP or Errno.ENOSYS or Errno.EINVAL:   // a file system, or a sandbox, without RWF_NOWAIT
+                    _canReadCached = false;
+                    return done;
+                case int errno:
+                    throw Failed(errno, offset + done);
+            }
+        }
+
+        return done;
+    }
+
+    public override void Read(Span<byte> buffer, long offset)
+    {
+        while (!buffer.IsEmpty)
+        {
+            nint read = Libc.Pread(Handle, Piece(buffer), offset);
+            if (read < 0)
+            {
+                int errno = Marshal.GetLastPInvokeError();
+                if (errno == Errno.EINTR) continue;
+                throw Failed(errno, offset);
+            }
+
+            buffer = buffer[(int)read..];
+            offset += read;
+
+            // Direct I/O cannot ask again from an odd offset; only the end of the file makes one.
+            if (read == 0 || !Align.Is(read, _alignment))
+            {
+                buffer.Clear();
+                return;
+            }
+        }
+    }
+
+    public override void Write(ReadOnlySpan<byte> buffer, long offset)
+    {
+        while (!buffer.IsEmpty)
+        {
+            nint written = Libc.Pwrite(Handle, Piece(buffer), offset);
+            if (written < 0)
+            {
+                int errno = Marshal.GetLastPInvokeError();
+                if (errno == Errno.EINTR) continue;
+                throw Failed(errno, offset);
+            }
+
+            written = (nint)Align.Down(written, _alignment);   // the rest of a block is written again
+            if (written == 0) throw Failed(Errno.ENOSPC, offset);
+            buffer = buffer[(int)written..];
+            offset += written;
+        }
+    }
+
+    public override void Flush()
+    {
+        while (Libc.Fdatasync(Handle) < 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno != Errno.EINTR) throw Failed(errno, null);
+        }
+    }
+
+    public override bool TryPunchHole(long offset, long length)
+        => TryFallocate(FallocateMode.PunchHole | FallocateMode.KeepSize, offset, length);
+
+    public override bool TryZeroRange(long offset, long length) => TryFallocate(FallocateMode.ZeroRange, offset, length);
+
+    public override bool TryAllocate(long offset, long length) => TryFallocate(FallocateMode.Allocate, offset, length);
+
+    public override HostExtent FindExtent(long offset)
+    {
+        long data = Libc.Lseek(Handle, offset, SeekTarget.Data);
+        if (data < 0)
+        {
+            // ENXIO: no data from here on. Anything else: a file system that does not tell.
+            return new(IsData: Marshal.GetLastPInvokeError() != Errno.ENXIO, long.MaxValue);
+        }
+
+        if (data > offset) return new(IsData: false, data);
+        long hole = Libc.Lseek(Handle, offset, SeekTarget.Hole);
+        return new(IsData: true, hole > offset ? hole : long.MaxValue);
+    }
+
+    public override void SetLength(long length)
+    {
+        while (Libc.Ftruncate(Handle, length) < 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno != Errno.EINTR) throw Failed(errno, null);
+        }
+    }
+
+    public override void DisableCopyOnWrite()
+    {
+        var flags = InodeFlags.None;
+        if (Libc.Ioctl(Handle, IoctlRequest.GetInodeFlags, ref flags) < 0) return;
+        flags |= InodeFlags.NoCow;
+        _ = Libc.Ioctl(Handle, IoctlRequest.SetInodeFlags, ref flags);   // most file systems know no such thing: nothing to turn off
+    }
+
+    public override uint ExtentSizeHint
+    {
+        get
+        {
+            var attributes = default(FsAttributes);
+            return Libc.Ioctl(Handle, IoctlRequest.GetAttributes, ref attributes) < 0 || (attributes.Flags & FsAttributes.HasExtentSize) == 0
+                ? 0
+                : attributes.ExtentSize;
+        }
+
+        set
+        {
+            var attributes = default(FsAttributes);
+            if (Libc.Ioctl(Handle, IoctlRequest.GetAttributes, ref attributes) < 0) return;
+            attributes.Flags |= FsAttributes.HasExtentSize;
+            attributes.ExtentSize = value;
+            _ = Libc.Ioctl(Handle, IoctlRequest.SetAttributes, ref attributes);
+        }
+    }
+
+    private bool TryFallocate(FallocateMode mode, long offset, long length)
+    {
+        while (Libc.Fallocate(Handle, mode, offset, length) < 0)
+        {
+            switch (Marshal.GetLastPInvokeError())
+            {
+                case Errno.EINTR:
+                    continue;
+                case Errno.EOPNOTSUPP or Errno.ENOSYS or Errno.EINVAL or Errno.ENOTTY or Errno.ENODEV:
+                    return false;
+                case int errno:
+                    throw Failed(errno, offset);
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>The alignment direct I/O needs: what the kernel says, or the smallest with which a read works.</summary>
+    private int FindAlignment(Statx status)
+    {
+        if ((status.Mask & StatxMask.DirectIOAlignment) != 0 && status.DirectOffsetAlignment != 0)
+        {
+            return (int)Math.Max(status.DirectOffsetAlignment, status.DirectMemoryAlignment);
+        }
+
+        using IOBuffer probe = IOBuffer.Rent(2 * LargestAlignment);
+        for (int alignment = Align.SectorSize; alignment < LargestAlignment; alignment *= 2)
+        {
+            if (Libc.Pread(Handle, probe.Span.Slice(alignment, alignment), 0) >= 0) return alignment;
+        }
+
+        return LargestAlignment;
+    }
+
+    private static Span<byte> Piece(Span<byte> buffer) => buffer.Length <= LargestTransfer ? buffer : buffer[..LargestTransfer];
+
+    private static ReadOnlySpan<byte> Piece(ReadOnlySpan<byte> buffer) => buffer.Length <= LargestTransfer ? buffer : buffer[..LargestTransfer];
+
+    private static BlockException Failed(int errno, long? offset)
+        => new(Errno.KindOf(errno), Errno.Text(errno)) { Errno = errno, Offset = offset };
+}
