@@ -47,7 +47,7 @@ public sealed class ReferencePolicy
 
     private static string? DirectoryOf(string path) => Path.GetDirectoryName(RealPath(path));
 
-    private static string RealPath(string path)
+    internal static string RealPath(string path)
     {
         string full = Path.GetFullPath(path);
         string? parent = Path.GetDirectoryName(full);

@@ -31,6 +31,9 @@ internal abstract class BlockDriver
     /// <summary>How sure the driver is, from an image's first bytes, that it is its format: 0 no, 100 sure.</summary>
     public virtual int Probe(ReadOnlySpan<byte> head, string? filename) => 0;
 
+    /// <summary>Can be opened by a file name of its own: where bytes come from, or a filter with a prefix.</summary>
+    public bool IsProtocol => ProtocolPrefixes.Count > 0;
+
     /// <summary>Turns a file name with one of <see cref="ProtocolPrefixes"/> into options.</summary>
     /// <returns>The driver's options; throws <see cref="BlockException"/> for a name it cannot read.</returns>
     public virtual JsonObject ParseFilename(string filename) => new() { ["filename"] = filename };

@@ -52,14 +52,17 @@ internal sealed partial class BlockGraph : IAsyncDisposable
     }
 
     /// <summary>Makes a constructed node known by its name. The caller holds its first reference: see <see cref="ReleaseAsync"/>.</summary>
-    internal void Add(BlockNode node)
+    /// <param name="node">The node.</param>
+    /// <param name="after">The node it counts as just newer than, where others have come since: an image is older than its backing.</param>
+    internal void Add(BlockNode node, BlockNode? after = null)
     {
         if (!_nodes.TryAdd(node.NodeName, node))
         {
             throw new BlockException(BlockErrorKind.InUse, $"Duplicate nodes with node-name='{node.NodeName}'") { Errno = Errno.EINVAL };
         }
 
-        _newestFirst.AddFirst(node);
+        if (after is not null && _newestFirst.Find(after) is { } place) _newestFirst.AddBefore(place, node);
+        else _newestFirst.AddFirst(node);
         node.IsOpened = true;
         node.ExplicitReferences++;
     }

@@ -8,7 +8,15 @@ internal abstract partial class BlockNode
     /// <summary>The backing file name as the image's header records it, verbatim; null when it records none.</summary>
     /// <remarks>Not the name of <see cref="BackingChild"/>: the two differ when the caller named the backing node, or when the
     /// header was rewritten with a string of the caller's choice.</remarks>
-    public string? RecordedBackingFile { get; protected set; }
+    public string? RecordedBackingFile
+    {
+        get;
+        protected set
+        {
+            field = value;
+            OnRecordedBackingChanged();
+        }
+    }
 
     /// <summary>The backing format as the header records it; null when it records none.</summary>
     public string? RecordedBackingFormat { get; protected set; }

@@ -1,6 +1,6 @@
-using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Varve.Options;
 
 namespace Varve.Graph;
 
@@ -10,8 +10,10 @@ namespace Varve.Graph;
 /// the opener reports by name. Values are typed JSON, or strings where they came from a file name or a command line:
 /// <see cref="TakeString"/> and its kin accept both.
 /// </remarks>
-internal sealed class NodeOpening(BlockGraph graph, BlockDriver driver, string nodeName, NodeSettings settings, JsonObject options)
+internal sealed partial class NodeOpening(BlockGraph graph, BlockDriver driver, string nodeName, NodeSettings settings, JsonObject options)
 {
+    private readonly List<BlockChild> _attached = [];
+
     public BlockGraph Graph { get; } = graph;
 
     public BlockDriver Driver { get; } = driver;
@@ -28,6 +30,22 @@ internal sealed class NodeOpening(BlockGraph graph, BlockDriver driver, string n
 
     /// <summary>The file name this node was opened by, where it was opened by name.</summary>
     public string? Filename { get; init; }
+
+    /// <summary>Whether the driver was guessed from the image's first bytes. A guessed <c>raw</c> must not let a guest write a header
+    /// there that the next guess would believe: see <see cref="ImageProbe.LooksLikeAnotherFormat"/>.</summary>
+    public bool IsProbed { get; init; }
+
+    /// <summary>Whether the node stands below a format, where a file name alone means the protocol and nothing is guessed.</summary>
+    internal bool IsProtocolLayer { get; init; }
+
+    /// <summary>A file child that was opened to look at its first bytes, and waits for the driver to ask for it.</summary>
+    internal BlockNode? ProbedFile { get; set; }
+
+    /// <summary>Edges made so far: undone when the opening fails.</summary>
+    internal IReadOnlyList<BlockChild> Attached => _attached;
+
+    /// <summary>The node that was newest when the opening reached its backing image; the new node is listed next to it.</summary>
+    internal BlockNode? ListedAfter { get; private set; }
 
     // ---- Options
 
@@ -46,26 +64,21 @@ internal sealed class NodeOpening(BlockGraph graph, BlockDriver driver, string n
     {
         null => null,
         JsonValue value when value.GetValueKind() is JsonValueKind.True or JsonValueKind.False => value.GetValue<bool>(),
-        JsonValue value when value.GetValueKind() == JsonValueKind.String => value.GetValue<string>() switch
-        {
-            "on" or "yes" or "true" or "y" => true,
-            "off" or "no" or "false" or "n" => false,
-            _ => throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects 'on' or 'off'"),
-        },
+        JsonValue value when value.GetValueKind() == JsonValueKind.String => OptionChecker.TryParseBool(value.GetValue<string>())
+            ?? throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects 'on' or 'off'"),
         _ => throw WrongType(name, "boolean"),
     };
 
     /// <summary>Removes and returns an integer, or a size with a suffix where it came as text.</summary>
     public long? TakeSize(string name)
     {
-        switch (Take(name))
-        {
-            case null: return null;
-            case JsonValue value when value.GetValueKind() == JsonValueKind.Number && value.TryGetValue(out long number): return number;
-            case JsonValue value when value.GetValueKind() == JsonValueKind.String:
-                return ParseSize(name, value.GetValue<string>());
-            default: throw WrongType(name, "integer");
-        }
+        JsonNode? value = Take(name);
+        if (value is null) return null;
+        if (OptionChecker.TextOf(value) is { } text) return SizeText.ParseOption(name, text);
+        if (!OptionChecker.TryGetInteger(value, out Int128 number)) throw WrongType(name, "integer");
+        return number >= 0 && number <= long.MaxValue
+            ? (long)number
+            : throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects a non-negative number below 2^64");
     }
 
     /// <summary>Removes and returns an option as it is; null when absent.</summary>
@@ -86,6 +99,12 @@ internal sealed class NodeOpening(BlockGraph graph, BlockDriver driver, string n
     /// <returns>The edge, or null when the option is absent.</returns>
     public async ValueTask<BlockChild?> OpenChildAsync(BlockNode parent, string name, ChildRole role, CancellationToken cancellationToken)
     {
+        if (name == "file" && ProbedFile is { } probed)
+        {
+            ProbedFile = null;
+            return await AttachAsync(parent, name, role, probed, cancellationToken).ConfigureAwait(false);
+        }
+
         if (!Options.ContainsKey(name)) return null;
         JsonNode? description = Take(name);
         BlockNode child = await Graph.OpenChildNodeAsync(this, description, role, cancellationToken).ConfigureAwait(false);
@@ -107,6 +126,7 @@ internal sealed class NodeOpening(BlockGraph graph, BlockDriver driver, string n
             BlockChild edge = change.Attach(parent, name, role, child);
             await change.PrepareAsync(cancellationToken).ConfigureAwait(false);
             await change.CommitAsync().ConfigureAwait(false);
+            _attached.Add(edge);
             return edge;
         }
         finally
@@ -114,11 +134,6 @@ internal sealed class NodeOpening(BlockGraph graph, BlockDriver driver, string n
             await Graph.ReleaseAsync(child).ConfigureAwait(false);
         }
     }
-
-    private static long ParseSize(string name, string text)
-        => long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long value)
-            ? value
-            : throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects a non-negative number below 2^64");
 
     private static BlockException WrongType(string name, string expected)
         => new(BlockErrorKind.Invalid, $"Invalid parameter type for '{name}', expected: {expected}");

@@ -30,4 +30,22 @@ internal sealed record NodeSettings
 
     /// <summary>Whether <see cref="ReadOnly"/> was inherited from the parent, so that a reopen of the parent takes this node along.</summary>
     public bool InheritsReadOnly { get; init; }
+
+    /// <summary>What a child described inside its parent's options starts from; its own options come on top.</summary>
+    /// <remarks>A backing image is read-only until somebody needs otherwise. A format decides itself which discards reach its
+    /// file, so the file passes all of them on.</remarks>
+    public NodeSettings ForChild(ChildRole role, bool parentIsFormat)
+    {
+        bool isBacking = (role & ChildRole.Cow) != 0;
+        return new NodeSettings
+        {
+            ReadOnly = ReadOnly || isBacking,
+            AutoReadOnly = AutoReadOnly && !isBacking,
+            ForceShare = ForceShare,
+            Discard = Discard || (parentIsFormat && !isBacking),
+            CacheDirect = CacheDirect,
+            CacheNoFlush = CacheNoFlush,
+            InheritsReadOnly = true,
+        };
+    }
 }

@@ -12,6 +12,9 @@ internal sealed record OpenContext
     /// <summary>Read the metadata only; guest data is not asked for, so no permission for it is needed.</summary>
     public bool NoIO { get; init; }
 
+    /// <summary>Told, without a program's name, what the person who gave the names should know: a format guessed to be raw.</summary>
+    public Action<string>? Warn { get; init; }
+
     /// <summary>Images above the one being opened.</summary>
     public int Depth { get; init; }
 
