@@ -23,7 +23,7 @@ internal sealed partial class FileNode : BlockNode
     internal FileNode(NodeOpening opening, string filename, HostFile file, ImageLocking locking)
         : base(opening)
     {
-        Filename = filename;
+        HostPath = filename;
         _file = file;
         _locking = locking;
         _locks = LocksOf(file);
@@ -32,7 +32,7 @@ internal sealed partial class FileNode : BlockNode
     }
 
     /// <summary>The path the file was opened by.</summary>
-    public string Filename { get; }
+    public string HostPath { get; }
 
     /// <summary>Whole sectors: what lies between the file's end and the last sector's reads as zeros.</summary>
     public override long Length => Align.Up(Volatile.Read(ref _length), Align.SectorSize);

@@ -18,7 +18,7 @@ internal sealed class NullDriver(string name) : BlockDriver
         OptionMember.Optional("read-zeroes", OptionType.Bool),
     ];
 
-    public override IReadOnlyList<string> StrongOptions => ["size", "latency-ns", "read-zeroes"];
+    public override IReadOnlyList<string> StrongOptions => ["size", "read-zeroes"];
 
     public override JsonObject ParseFilename(string filename)
         => filename == $"{Name}://"

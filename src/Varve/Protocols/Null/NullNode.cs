@@ -7,6 +7,8 @@ internal sealed class NullNode(NodeOpening opening, long size, TimeSpan latency,
 {
     public override long Length { get; } = Align.Up(size, Align.SectorSize);
 
+    protected internal override string? GetExactFilename(bool hasStrongOptions) => hasStrongOptions ? null : $"{Driver.Name}://";
+
     // Differs from QEMU: without read-zeroes it leaves the buffer as it is. Ours come from a pool, and what another client's
     // request left there is not this one's to see.
     protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
