@@ -12,7 +12,7 @@ internal sealed class CopyOnReadDriver : BlockDriver
 
     public override IReadOnlyList<OptionMember> Options { get; } =
     [
-        OptionMember.Required("file", OptionType.Any),
+        OptionMember.Required("file", BlockdevSchema.Ref),
         OptionMember.Optional("bottom", OptionType.Str),
     ];
 
