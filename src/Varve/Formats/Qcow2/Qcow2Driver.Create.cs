@@ -10,21 +10,20 @@ internal sealed partial class Qcow2Driver
 {
     private static readonly EnumType s_version = new("BlockdevQcow2Version", ["v2", "v3"]);
     private static readonly EnumType s_compressionType = new("Qcow2CompressionType", ["zlib", "zstd"]);
-    private static readonly EnumType s_preallocation = new("PreallocMode", ["off", "metadata", "falloc", "full"]);
 
     public override IReadOnlyList<OptionMember> CreateOptions { get; } =
     [
-        OptionMember.Required("file", OptionType.Any),
-        OptionMember.Optional("data-file", OptionType.Any),
+        OptionMember.Required("file", BlockdevSchema.Ref),
+        OptionMember.Optional("data-file", BlockdevSchema.Ref),
         OptionMember.Optional("data-file-raw", OptionType.Bool),
         OptionMember.Optional("extended-l2", OptionType.Bool),
         OptionMember.Required("size", OptionType.Size),
         OptionMember.Optional("version", s_version),
         OptionMember.Optional("backing-file", OptionType.Str),
-        OptionMember.Optional("backing-fmt", OptionType.Str),
+        OptionMember.Optional("backing-fmt", BlockdevSchema.Driver),
         OptionMember.Optional("encrypt", OptionType.Any),
         OptionMember.Optional("cluster-size", OptionType.Size),
-        OptionMember.Optional("preallocation", s_preallocation),
+        OptionMember.Optional("preallocation", BlockdevSchema.Preallocation),
         OptionMember.Optional("lazy-refcounts", OptionType.Bool),
         OptionMember.Optional("refcount-bits", OptionType.Int),
         OptionMember.Optional("compression-type", s_compressionType),
