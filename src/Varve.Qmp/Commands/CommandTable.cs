@@ -6,6 +6,15 @@ internal static class CommandTable
     public static IReadOnlyList<QmpCommand> All { get; } =
     [
         new QmpCapabilities(), new QueryVersion(), new QueryCommands(), new QueryQmpSchema(), new Quit(),
+        new BlockStream(),
+        new BlockJobSetSpeed(), new BlockJobCancel(), new BlockJobPause(), new BlockJobResume(), new BlockJobComplete(),
+        new BlockJobDismiss(), new BlockJobFinalize(), new BlockJobChange(), new QueryBlockJobs(),
+        new JobPause(), new JobResume(), new JobCancel(), new JobComplete(), new JobDismiss(), new JobFinalize(), new QueryJobs(),
+        new NbdServerStart(), new NbdServerAdd(), new NbdServerRemove(), new NbdServerStop(),
+        new BlockExportAdd(), new BlockExportDel(), new QueryBlockExports(),
+        new ObjectAdd(), new ObjectDel(), new QomList(), new QomGet(), new QomSet(),
+        new GetFd(), new CloseFd(), new AddFd(), new RemoveFd(), new QueryFdSets(),
+        new QueryChardev(), new ChardevAdd(), new ChardevRemove(),
     ];
 
     private static readonly Dictionary<string, QmpCommand> s_byName = All.ToDictionary(c => c.Name, StringComparer.Ordinal);

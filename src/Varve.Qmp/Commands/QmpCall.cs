@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Microsoft.Win32.SafeHandles;
 using Varve.Qmp.Server;
 
 namespace Varve.Qmp.Commands;
@@ -25,4 +26,9 @@ internal sealed record QmpCall(QmpContext Context, IQmpClientState Client, JsonO
         Arguments.Remove(name);
         return value;
     }
+
+    /// <summary>The descriptor that came with the command.</summary>
+    /// <exception cref="BlockException">None came.</exception>
+    public SafeFileHandle TakeDescriptor()
+        => Client.TakeDescriptor() ?? throw new BlockException(BlockErrorKind.Invalid, "No file descriptor supplied via SCM_RIGHTS");
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Jobs;
 using Varve.Options;
 using Varve.Qmp.Schema;
 using static Varve.Options.OptionMember;
@@ -32,4 +33,24 @@ internal static class JobEvents
 
     /// <summary>A block job waits to be finalized.</summary>
     public static QmpEventType Pending { get; } = new("BLOCK_JOB_PENDING", Required("type", QmpTypes.JobType), Required("id", Str));
+
+    /// <summary>What a job registry told, as QMP says it.</summary>
+    public static QmpEvent From(JobEvent happened, TimeProvider time) => happened switch
+    {
+        JobStatusChange e => StatusChange.Now(new JsonObject { ["id"] = e.Id, ["status"] = e.Status.Name() }, time),
+        BlockJobCompleted e => Completed.Now(Progress(e.Type, e.Device, e.Len, e.Offset, e.Speed, e.Error), time),
+        BlockJobCancelled e => Cancelled.Now(Progress(e.Type, e.Device, e.Len, e.Offset, e.Speed), time),
+        BlockJobReady e => Ready.Now(Progress(e.Type, e.Device, e.Len, e.Offset, e.Speed), time),
+        BlockJobPending e => Pending.Now(new JsonObject { ["type"] = e.Type, ["id"] = e.Id }, time),
+        BlockJobError e => Error.Now(
+            new JsonObject { ["device"] = e.Device, ["operation"] = e.Operation, ["action"] = e.Action.Name() }, time),
+        _ => throw new InvalidOperationException($"Job event {happened.Name} has no QMP form."),
+    };
+
+    private static JsonObject Progress(string type, string device, long length, long offset, long speed, string? error = null)
+    {
+        var data = new JsonObject { ["type"] = type, ["device"] = device, ["len"] = length, ["offset"] = offset, ["speed"] = speed };
+        if (error is not null) data["error"] = error;
+        return data;
+    }
 }

@@ -1,35 +1,55 @@
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
+using Microsoft.Win32.SafeHandles;
 using Varve.Graph;
+using Varve.Jobs;
+using Varve.Nbd.Server;
 using Varve.Qmp.Events;
+using Varve.Qmp.Objects;
 using Varve.Qmp.Server.Chardevs;
 
 namespace Varve.Qmp.Server;
 
 /// <summary>Everything commands work on: the graph and its jobs, exports, objects, character devices, the clients.</summary>
 /// <remarks>
-/// A host (the daemon, a test) makes one, adds what its command line names, adds monitors, waits for
-/// <see cref="QuitRequested"/> and disposes it: clients get their last replies, then connections close. Graph, jobs and exports
-/// are closed by the host, before this, so that clients see the events of the end.
+/// A host (the daemon, a test) makes one, adds what its command line names, adds monitors, waits for <see cref="QuitRequested"/>,
+/// calls <see cref="ShutDownAsync"/> (clients still see the events of the end) and disposes it: clients get their last
+/// replies, then connections close.
 /// </remarks>
 internal sealed class QmpContext : IAsyncDisposable
 {
     private readonly TaskCompletionSource _quit = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    public QmpContext(BlockGraph graph)
+    public QmpContext(BlockGraph graph, JobRegistry? jobs = null, ExportRegistry? exports = null)
     {
         Graph = graph;
-        Chardevs = new ChardevRegistry();
+        Jobs = jobs ?? new JobRegistry(graph);
+        Exports = exports ?? new ExportRegistry(graph);
         Monitors = new QmpMonitors(this);
+        Jobs.Occurred += happened => Clients.Send(JobEvents.From(happened, Graph.Time));
+        Exports.ExportDeleted = id => Emit(BlockEvents.ExportDeleted, new JsonObject { ["id"] = id });
     }
 
     public BlockGraph Graph { get; }
 
+    public JobRegistry Jobs { get; }
+
+    public ExportRegistry Exports { get; }
+
+    public ObjectRegistry Objects { get; } = new();
+
     /// <summary>Who is told events.</summary>
     public QmpClients Clients { get; } = new();
 
-    public ChardevRegistry Chardevs { get; }
+    public ChardevRegistry Chardevs { get; } = new();
 
     public QmpMonitors Monitors { get; }
+
+    /// <summary>Descriptors waiting under a name (<c>getfd</c>).</summary>
+    public NamedDescriptors NamedDescriptors { get; } = new();
+
+    /// <summary>Whose references inside images may be followed when commands open nodes: the reference's rule, unless the host says less.</summary>
+    public OpenContext OpenContext { get; init; } = new() { References = ReferencePolicy.Everything };
 
     /// <summary>Completes when a client has sent <c>quit</c> (or the host called <see cref="RequestQuit"/>).</summary>
     public Task QuitRequested => _quit.Task;
@@ -39,9 +59,66 @@ internal sealed class QmpContext : IAsyncDisposable
     /// <summary>Tells every client.</summary>
     public void Emit(QmpEventType type, JsonObject data) => Clients.Send(type.Now(data, Graph.Time));
 
+    /// <summary>The job that a <c>job-*</c> command names.</summary>
+    public Job FindJob(string id) => Jobs.Find(id) ?? throw QmpException.Generic("Job not found");
+
+    /// <summary>The job that a <c>block-job-*</c> command names.</summary>
+    public BlockJob FindBlockJob(string id)
+        => Jobs.FindBlockJob(id) ?? throw new QmpException(QmpException.DeviceNotActive, $"Block job '{id}' not found");
+
+    /// <summary>Starts the NBD server. Needs the control lock.</summary>
+    /// <exception cref="BlockException">One runs already, or the address cannot be bound.</exception>
+    public async ValueTask StartNbdServerAsync(SocketTarget address, int maxConnections, CancellationToken cancellationToken = default)
+    {
+        Exports.CheckNoNbdServer();
+        var options = new NbdServerOptions { MaxConnections = maxConnections };
+        Exports.SetNbdServer(address switch
+        {
+            UnixTarget { IsAbstract: false } unix => NbdServer.ListenUnix(unix.Path, options),
+            DescriptorTarget passed when !char.IsAsciiDigit(passed.Name.FirstOrDefault())
+                => NbdServer.Listen(AdoptSocket(NamedDescriptors.Take(passed.Name)), options),
+            _ => NbdServer.Listen(await address.ListenAsync(cancellationToken).ConfigureAwait(false), options),
+        });
+    }
+
+    /// <summary>Offers a node, by checked <c>BlockExportOptions</c>. Needs the control lock.</summary>
+    public async ValueTask AddExportAsync(JsonObject options, CancellationToken cancellationToken = default)
+    {
+        string nodeName = (string)options["node-name"]!;
+        await Exports.AddAsync(
+            new NbdExportOptions
+            {
+                Id = (string)options["id"]!,
+                Node = NodeLookup.ByName(Graph, "", nodeName),
+                Name = (string?)options["name"],
+                Description = (string?)options["description"],
+                Writable = (bool?)options["writable"] ?? false,
+                Writethrough = (bool?)options["writethrough"] ?? false,
+                AllocationDepth = (bool?)options["allocation-depth"] ?? false,
+            },
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Exports go, jobs are cancelled, nodes close; clients are told of it all. The control lock is not held.</summary>
+    public async ValueTask ShutDownAsync()
+    {
+        using (await Graph.ControlLock.EnterAsync().ConfigureAwait(false)) await Exports.ShutdownAsync().ConfigureAwait(false);
+        await Jobs.CancelAllAsync().ConfigureAwait(false);
+        await Graph.DisposeAsync().ConfigureAwait(false);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await Monitors.DisposeAsync().ConfigureAwait(false);
         await Chardevs.DisposeAsync().ConfigureAwait(false);
+        NamedDescriptors.Dispose();
+        Objects.Dispose();
+    }
+
+    private static SafeSocketHandle AdoptSocket(SafeFileHandle descriptor)
+    {
+        nint handle = descriptor.DangerousGetHandle();
+        descriptor.SetHandleAsInvalid();
+        return new SafeSocketHandle(handle, ownsHandle: true);
     }
 }

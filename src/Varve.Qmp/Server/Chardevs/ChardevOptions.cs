@@ -1,12 +1,38 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Varve.Options;
+using Varve.Qmp.Schema;
+using static Varve.Options.OptionMember;
+using static Varve.Options.OptionType;
 
 namespace Varve.Qmp.Server.Chardevs;
 
 /// <summary>Makes character devices of options, from the command line or from <c>chardev-add</c>.</summary>
 internal static class ChardevOptions
 {
+    private static readonly OptionMember[] s_common = [Optional("logfile", Str), Optional("logappend", Bool)];
+
+    private static readonly ObjectType s_nothing = new("ChardevCommon", s_common),
+        s_device = new("ChardevHostdev", [.. s_common, Required("device", Str)]),
+        s_stdio = new("ChardevStdio", [.. s_common, Optional("signal", Bool)]),
+        s_socket = new("ChardevSocket",
+        [
+            .. s_common, Required("addr", QmpTypes.SocketAddressLegacy), Optional("tls-creds", Str), Optional("tls-authz", Str),
+            Optional("server", Bool), Optional("wait", Bool), Optional("nodelay", Bool), Optional("telnet", Bool), Optional("tn3270", Bool),
+            Optional("websocket", Bool), Optional("reconnect", Int),
+        ]);
+
+    /// <summary>QAPI's <c>ChardevBackend</c>, with the backends there are.</summary>
+    public static ObjectType Backend { get; } = new(
+        "ChardevBackend",
+        [Required("type", new EnumType("ChardevBackendKind", ["null", "pipe", "socket", "stdio"]))],
+        "type",
+        new Dictionary<string, ObjectType>
+        {
+            ["null"] = QmpTypes.Wrapper(s_nothing), ["pipe"] = QmpTypes.Wrapper(s_device), ["socket"] = QmpTypes.Wrapper(s_socket),
+            ["stdio"] = QmpTypes.Wrapper(s_stdio),
+        });
+
     /// <summary>From a command line: <c>socket,id=c,path=/run/qmp.sock,server=on,wait=off</c>, already cut into text members.</summary>
     public static Chardev FromCommandLine(string id, JsonObject options) => (string?)options["backend"] switch
     {

@@ -1,0 +1,16 @@
+using System.Text.Json.Nodes;
+using Varve.Options;
+using static Varve.Options.OptionMember;
+using static Varve.Options.OptionType;
+
+namespace Varve.Qmp.Commands;
+
+/// <summary><c>block-job-finalize</c>: a pending block job concludes before this returns.</summary>
+internal sealed class BlockJobFinalize() : QmpCommand("block-job-finalize", Required("id", Str))
+{
+    public override async ValueTask<JsonNode?> ExecuteAsync(QmpCall call, CancellationToken cancellationToken)
+    {
+        await call.Context.FindBlockJob(call.Text("id")).FinalizeAsync().ConfigureAwait(false);
+        return null;
+    }
+}
