@@ -1,0 +1,54 @@
+using System.Text.Json.Nodes;
+
+namespace Varve.Filters.BlkDebug;
+
+/// <summary>A configuration file of rules: a section a rule, <c>[inject-error]</c> or <c>[set-state]</c>, then <c>key = "value"</c> lines.</summary>
+internal static class BlkDebugConfig
+{
+    /// <summary>Adds the rules of a file.</summary>
+    /// <exception cref="BlockException">The file cannot be read, or a line is not understood; the message names file and line.</exception>
+    public static void Read(string path, BlkDebugRules rules)
+    {
+        string[] lines;
+        try
+        {
+            lines = File.ReadAllLines(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            int errno = e is UnauthorizedAccessException ? Errno.EACCES : e is FileNotFoundException or DirectoryNotFoundException ? Errno.ENOENT : Errno.EIO;
+            throw new BlockException(Errno.KindOf(errno), $"Could not read blkdebug config file: {Errno.Text(errno)}", e) { Errno = errno };
+        }
+
+        string? section = null;
+        JsonObject rule = [];
+        for (int i = 0; i < lines.Length; i++)
+        {
+            string line = lines[i].Trim();
+            if (line.Length == 0 || line[0] == '#') continue;
+            if (line[0] == '[')
+            {
+                Add(section, rule, rules);
+                section = line.Trim('[', ']').Trim();
+                rule = [];
+                if (section is not ("inject-error" or "set-state")) throw Wrong(path, i, $"There is no option group '{section}'");
+                continue;
+            }
+
+            int equals = line.IndexOf('=', StringComparison.Ordinal);
+            if (equals < 0) throw Wrong(path, i, "parse error");
+            if (section is null) throw Wrong(path, i, "no group defined");
+            rule[line[..equals].Trim()] = line[(equals + 1)..].Trim().Trim('"');
+        }
+
+        Add(section, rule, rules);
+    }
+
+    private static BlockException Wrong(string path, int line, string what) => new(BlockErrorKind.Invalid, $"{path}:{line + 1}: {what}");
+
+    private static void Add(string? section, JsonObject rule, BlkDebugRules rules)
+    {
+        if (section == "inject-error") rules.Add(BlkDebugDriver.ReadInjectError(rule));
+        else if (section == "set-state") rules.Add(BlkDebugDriver.ReadSetState(rule));
+    }
+}
