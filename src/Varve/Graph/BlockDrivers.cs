@@ -17,7 +17,9 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
         new NullDriver("null-aio"),
         new Qcow2Driver(),
         new RawDriver(),
+        new Filters.BlkDebug.BlkDebugDriver(),
         new Filters.CopyOnRead.CopyOnReadDriver(),
+        new Filters.Throttle.ThrottleDriver(),
     ]);
 
     public IReadOnlyCollection<BlockDriver> All => _byName.Values;

@@ -26,6 +26,9 @@ internal sealed partial class BlockGraph : IAsyncDisposable
 
     public TimeProvider Time { get; }
 
+    /// <summary>Limits that throttle nodes share.</summary>
+    public Filters.Throttle.ThrottleGroups ThrottleGroups => field ??= new(Time);
+
     /// <summary>Open files passed in by a management program, for names like <c>/dev/fdset/3</c>.</summary>
     public FdSets FdSets { get; } = new();
 
