@@ -41,7 +41,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Writes the header of memory again where a failed write left the disk's in doubt.</summary>
-    private async ValueTask SettleHeaderAsync(CancellationToken cancellationToken)
+    internal async ValueTask SettleHeaderAsync(CancellationToken cancellationToken)
     {
         if (!_headerIsUncertain) return;
         using AsyncLock.Holder held = await _headerLock.EnterAsync().ConfigureAwait(false);

@@ -1,3 +1,4 @@
+using System.Text;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 using Varve.IO;
@@ -7,13 +8,140 @@ namespace Varve.Formats.Qcow2;
 /// <content>Opening: header, features, tables, backing image.</content>
 internal sealed partial class Qcow2Image
 {
+    private const Qcow2Incompatible Supported = Qcow2Incompatible.Dirty | Qcow2Incompatible.Corrupt | Qcow2Incompatible.CompressionType;
+
     /// <summary>Opens the children and reads the metadata. What it throws undoes the opening.</summary>
     internal async ValueTask OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
     {
         _file = await opening.OpenRequiredChildAsync(this, "file", ChildRole.Image, cancellationToken).ConfigureAwait(false);
-        using IOBuffer head = IOBuffer.Rent(Qcow2Header.LengthWithCompressionType);
-        await _file.Node.ReadAsync(0, head.Memory, cancellationToken).ConfigureAwait(false);
-        Qcow2Header.TryRead(head.Span, out _header)?.Throw(NodeName);
+        await ReadHeaderAsync(cancellationToken).ConfigureAwait(false);
+        _options = Qcow2RuntimeOptions.Take(opening, _header);
+        Reclaim = new Reclaim(ClusterSize);
+        _compressed = new CompressedClusters(_file, _header.ClusterBits, _header.CompressionType);
+        await ReadTablesAsync(cancellationToken).ConfigureAwait(false);
+        await opening.OpenBackingAsync(this, RecordedBackingFile, RecordedBackingFormat, cancellationToken).ConfigureAwait(false);
+        if (!IsReadOnly) await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
+        if (_options.CacheCleanInterval > TimeSpan.Zero)
+        {
+            _cleaning = Graph.Time.CreateTimer(
+                static image => ((Qcow2Image)image!)._l2.Slices.DropUnused(), this, _options.CacheCleanInterval, _options.CacheCleanInterval);
+        }
+    }
+
+    private async ValueTask ReadHeaderAsync(CancellationToken cancellationToken)
+    {
+        byte[] head = new byte[Qcow2Header.LengthWithCompressionType];
+        await _file.Node.ReadAsync(0, head, cancellationToken).ConfigureAwait(false);
+        Qcow2Header.TryRead(head, out _header)?.Throw(NodeName);
+        HeaderCluster cluster = await ReadHeaderClusterAsync(cancellationToken).ConfigureAwait(false);
+        RefuseUnknownFeatures(cluster);
         _header.CheckLimits()?.Throw(NodeName);
+        RefuseUnsupported();
+        (RecordedBackingFile, RecordedBackingFormat) = (cluster.BackingFile, cluster.BackingFormat);
+    }
+
+    /// <summary>Features nobody told us about: the image must not be read, not even a little.</summary>
+    private void RefuseUnknownFeatures(HeaderCluster cluster)
+    {
+        ulong unknown = (ulong)(_header.Incompatible & ~Qcow2Incompatible.Known);
+        if (unknown == 0) return;
+        ReadOnlySpan<byte> table = cluster.Find(HeaderExtension.FeatureNameTable) is { } names ? names.Data.Span : default;
+        var features = new List<string>();
+        for (int bit = 0; bit < 64; bit++)
+        {
+            if ((unknown & (1UL << bit)) == 0 || FeatureNameTable.Find(table, bitmap: 0, bit) is not { } name) continue;
+            features.Add(name);
+            unknown &= ~(1UL << bit);
+        }
+
+        if (unknown != 0) features.Add($"Unknown incompatible feature: {unknown:x}");
+        throw new BlockException(BlockErrorKind.Unsupported, $"Unsupported qcow2 feature(s): {string.Join(", ", features)}") { NodeName = NodeName };
+    }
+
+    private void RefuseUnsupported()
+    {
+        string? what = (_header.Incompatible & ~Supported) switch
+        {
+            var bits when (bits & Qcow2Incompatible.DataFile) != 0 => "external data file",
+            var bits when (bits & Qcow2Incompatible.ExtendedL2) != 0 => "extended L2 entries",
+            _ when _header.CryptMethod == 1 => "AES encryption",
+            _ when _header.CryptMethod == 2 => "LUKS encryption",
+            _ => null,
+        };
+        if (what is not null) throw new BlockException(BlockErrorKind.Unsupported, $"Unsupported qcow2 feature(s): {what}") { NodeName = NodeName };
+        if ((_header.Incompatible & Qcow2Incompatible.Corrupt) != 0 && !IsReadOnly)
+        {
+            throw new BlockException(BlockErrorKind.Denied, "qcow2: Image is corrupt; cannot be opened read/write")
+            {
+                NodeName = NodeName,
+                Errno = Errno.EACCES,
+            };
+        }
+    }
+
+    /// <summary>Reads the L1 and refcount tables and makes empty caches: at opening, and after a repair has changed the tables.</summary>
+    internal async ValueTask ReadTablesAsync(CancellationToken cancellationToken)
+    {
+        ResidentTable l1 = await ReadTableAsync(_header.L1Table, _header.L1Size, cancellationToken).ConfigureAwait(false);
+        int refcountEntries = _header.RefcountTableClusters << (_header.ClusterBits - 3);
+        await _file.Node.DebugEventAsync(BlkdebugEvent.ReftableLoad).ConfigureAwait(false);
+        ResidentTable refcounts = await ReadTableAsync(_header.RefcountTable, refcountEntries, cancellationToken).ConfigureAwait(false);
+        TableCache slices = NewCache(_options.L2EntrySize, _options.L2CacheSize), blocks = NewCache(ClusterSize, _options.RefcountCacheSize);
+        var allocator = new ClusterAllocator(this, refcounts, blocks);
+        lock (TableLock)
+        {
+            _l2 = new L2Cache(_header, l1, slices);
+            _allocator = allocator;
+            MapAllMetadata();
+        }
+    }
+
+    private TableCache NewCache(int sliceSize, long budget)
+        => new(_file, TableLock, sliceSize, budget, token => WritebackAsync(WritebackScope.Evict, token));
+
+    private async ValueTask<ResidentTable> ReadTableAsync(HostOffset host, int count, CancellationToken cancellationToken)
+    {
+        using IOBuffer bytes = IOBuffer.Rent(Math.Max(count * 8, 8));
+        if (count > 0) await _file.Node.ReadAsync(host.Value, bytes.Memory, cancellationToken).ConfigureAwait(false);
+        return ResidentTable.FromDisk(host.Value, bytes.Span, count);
+    }
+
+    private void MapAllMetadata()
+    {
+        MetadataMap = new MetadataMap(_header.ClusterBits, _options.OverlapChecks);
+        MetadataMap.Add(0, ClusterSize, MetadataKind.MainHeader);
+        MetadataMap.Add(_header.L1Table.Value, _header.L1Size * 8L, MetadataKind.ActiveL1);
+        for (int i = 0; i < _l2.L1.Count; i++)
+        {
+            var entry = new L1Entry(_l2.L1[i]);
+            if (entry.IsAllocated) MetadataMap.Add(entry.Table.Value, ClusterSize, MetadataKind.ActiveL2);
+        }
+
+        _allocator.MapMetadata(MetadataMap);
+    }
+
+    /// <summary>What a writer owes an image before its first write.</summary>
+    private async ValueTask PrepareForWritingAsync(CancellationToken cancellationToken)
+    {
+        if (IsDirty == true) await RepairDirtyAsync(cancellationToken).ConfigureAwait(false);
+
+        // Whoever set these bits keeps data that our writes would make stale without a trace; persistent bitmaps are such data as
+        // long as we do not maintain them. Cleared and durable before the first write.
+        if (_header.Autoclear != Qcow2Autoclear.None)
+        {
+            await UpdateHeaderAsync(h => h with { Autoclear = Qcow2Autoclear.None }, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Rebuilds the refcounts of an image that was not closed cleanly.</summary>
+    private async ValueTask RepairDirtyAsync(CancellationToken cancellationToken)
+    {
+        CheckResult result = await CheckAsync(CheckRepair.All, messages: null, cancellationToken).ConfigureAwait(false);
+        if (result.CheckErrors > 0 || result.Corruptions > 0)
+        {
+            throw new BlockException(BlockErrorKind.Io, "Could not repair dirty image") { NodeName = NodeName };
+        }
+
+        await MarkCleanAsync(cancellationToken).ConfigureAwait(false);
     }
 }

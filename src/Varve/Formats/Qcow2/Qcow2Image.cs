@@ -4,12 +4,24 @@ using Varve.IO;
 
 namespace Varve.Formats.Qcow2;
 
+// Locks of an image, in the order they are taken
+//   1. ClusterAllocator.Mutex (held across I/O): allocation, unlinking, tables that move. Guest data is written without it.
+//   2. _writebackLock (held across I/O): one write-back at a time, so that copies of a table reach the disk in order.
+//   3. _headerLock (held across I/O): one change of the header at a time.
+//   4. TableLock (never held across I/O): every byte of cached tables, the L1 and refcount tables, Reclaim, MetadataMap and the list
+//      of allocations in flight. A lookup takes it for some tens of nanoseconds.
+
 /// <summary>An opened qcow2 image.</summary>
 /// <remarks>Which file holds what: README.md of this folder.</remarks>
 internal sealed partial class Qcow2Image : BlockNode
 {
     private Qcow2Header _header;
+    private Qcow2RuntimeOptions _options = null!;
     private BlockChild _file = null!;
+    private L2Cache _l2 = null!;
+    private ClusterAllocator _allocator = null!;
+    private CompressedClusters _compressed = null!;
+    private ITimer? _cleaning;
 
     public Qcow2Image(NodeOpening opening) : base(opening) { }
 
@@ -19,6 +31,15 @@ internal sealed partial class Qcow2Image : BlockNode
     /// <summary>The edge to the file that holds tables and data.</summary>
     internal BlockChild File => _file;
 
+    /// <summary>See the list of locks above.</summary>
+    internal Lock TableLock { get; } = new();
+
+    internal ClusterAllocator Allocator => _allocator;
+
+    internal Reclaim Reclaim { get; private set; } = null!;
+
+    internal MetadataMap MetadataMap { get; private set; } = null!;
+
     public override long Length => _header.VirtualSize;
 
     public override int ClusterSize => _header.ClusterSize;
@@ -27,6 +48,31 @@ internal sealed partial class Qcow2Image : BlockNode
 
     public override bool IsEncrypted => _header.CryptMethod != 0;
 
-    protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
-        => throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
+    /// <summary>A cluster is free now: nothing cached about it as metadata is true any more. Needs the table lock.</summary>
+    internal void ForgetCluster(long host)
+    {
+        _l2.Slices.Forget(host, ClusterSize);
+        MetadataMap.Remove(host, ClusterSize);
+    }
+
+    /// <summary>Tells the host that freed clusters hold nothing, where the options say so. A hint: that it fails harms nothing.</summary>
+    internal async ValueTask PassDiscardAsync(long host, long length, DiscardReason reason, CancellationToken cancellationToken)
+    {
+        if (!_options.PassesDiscard(reason)) return;
+        try
+        {
+            await _file.Node.DiscardAsync(host, length, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException)
+        {
+            // The clusters are free either way; the host merely keeps their space.
+        }
+    }
+
+    public override async ValueTask CloseAsync()
+    {
+        if (_cleaning is not null) await _cleaning.DisposeAsync().ConfigureAwait(false);
+        if (_l2 is null || IsReadOnly || _isUnusable) return;
+        await CloseTablesAsync().ConfigureAwait(false);
+    }
 }

@@ -54,6 +54,9 @@ internal readonly record struct L2Entry(ulong Raw)
     /// <summary>Zeros, with a cluster of its own kept for later data.</summary>
     public static L2Entry ZeroAt(HostOffset host) => new(Copied | (ulong)host.Value | ZeroBit);
 
+    /// <summary>The same standard cluster, reading as zeros; its host cluster stays set aside.</summary>
+    public L2Entry WithZero() => new(Raw | ZeroBit);
+
     /// <summary>A compressed cluster: its bytes begin anywhere and end within a number of 512-byte sectors.</summary>
     public static L2Entry CompressedAt(CompressedExtent extent, int clusterBits)
     {

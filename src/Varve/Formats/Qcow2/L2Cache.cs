@@ -1,0 +1,142 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+
+namespace Varve.Formats.Qcow2;
+
+/// <summary>How a guest range maps: the outcome of a lookup.</summary>
+internal enum MappingKind
+{
+    /// <summary>The slice that knows is not cached: load it and look again.</summary>
+    NotCached,
+
+    Unallocated, ZeroPlain, ZeroAllocated, Data, Compressed,
+
+    /// <summary>The entry points where no cluster can be.</summary>
+    Corrupt,
+}
+
+/// <summary>A guest range of equal kind; for data, contiguous in the image file.</summary>
+/// <param name="Kind">What it is.</param>
+/// <param name="Length">Bytes from the guest offset that was looked up, at least 1.</param>
+/// <param name="Host">Data and zero-allocated: where that guest offset lies. Not cached: where the slice lies.</param>
+/// <param name="IsCopied">The clusters belong to the active tables alone: they may be written in place.</param>
+/// <param name="Entry">The L2 entry of the first cluster.</param>
+internal readonly record struct Mapping(MappingKind Kind, long Length, long Host, bool IsCopied, L2Entry Entry);
+
+// L2 entries: what holds on disk at every instant
+//   1. An entry names a cluster only when the cluster's data and its raised refcount are durable. Entries change in memory once the
+//      data has been written; a flush of the file between taking copies of dirty slices and writing them makes both durable.
+//   2. An L1 entry names an L2 table only when the table's first content is durable: it is written whole before the entry changes
+//      in memory, and the same flush covers it.
+//   3. Tables that snapshots share (no COPIED flag) are never changed: a write copies them first.
+
+/// <summary>The active L1 table and cached slices of the L2 tables it names.</summary>
+/// <remarks>Members need the image's table lock unless they say otherwise.</remarks>
+internal sealed class L2Cache
+{
+    private readonly int _clusterBits, _l2Bits, _sliceEntryBits;
+
+    public L2Cache(Qcow2Header header, ResidentTable l1, TableCache slices)
+    {
+        _clusterBits = header.ClusterBits;
+        _l2Bits = _clusterBits - 3;
+        _sliceEntryBits = int.Log2(slices.SliceSize) - 3;
+        L1 = l1;
+        Slices = slices;
+    }
+
+    /// <summary>The active L1 table; replaced when it moves.</summary>
+    public ResidentTable L1 { get; set; }
+
+    public TableCache Slices { get; }
+
+    /// <summary>Clusters one slice maps.</summary>
+    public int ClustersPerSlice => 1 << _sliceEntryBits;
+
+    /// <summary>Guest bytes one L1 entry maps.</summary>
+    public long BytesPerTable => 1L << (_clusterBits + _l2Bits);
+
+    public int L1IndexOf(long offset) => (int)(offset >> (_clusterBits + _l2Bits));
+
+    /// <summary>Where, in an L2 table, the slice lies that maps <paramref name="offset"/>.</summary>
+    public long SliceOffsetOf(long offset)
+        => (((offset >> _clusterBits) & ((1L << _l2Bits) - 1)) >> _sliceEntryBits) * Slices.SliceSize;
+
+    /// <summary>The entry's place in its slice.</summary>
+    public int IndexInSlice(long offset) => (int)((offset >> _clusterBits) & ((1L << _sliceEntryBits) - 1));
+
+    /// <summary>The first guest offset behind the slice that maps <paramref name="offset"/>.</summary>
+    public long SliceEnd(long offset)
+    {
+        long bytesPerSlice = 1L << (_clusterBits + _sliceEntryBits);
+        return Align.Down(offset, bytesPerSlice) + bytesPerSlice;
+    }
+
+    public static L2Entry Get(TableSlice slice, int index) => new(BinaryPrimitives.ReadUInt64BigEndian(slice.Bytes.AsSpan(index * 8)));
+
+    public static void Set(TableSlice slice, int index, L2Entry entry)
+    {
+        BinaryPrimitives.WriteUInt64BigEndian(slice.Bytes.AsSpan(index * 8), entry.Raw);
+        slice.MarkDirty(index * 8, 8);
+    }
+
+    /// <summary>Maps the longest run of one kind that begins at <paramref name="offset"/>.</summary>
+    /// <param name="offset">Guest offset.</param>
+    /// <param name="maxLength">Bytes, at least 1.</param>
+    public Mapping Lookup(long offset, long maxLength)
+    {
+        int l1Index = L1IndexOf(offset);
+        L1Entry l1 = l1Index < L1.Count ? new L1Entry(L1[l1Index]) : L1Entry.Unallocated;
+        if (!l1.IsAllocated)
+        {
+            long tableEnd = Align.Down(offset, BytesPerTable) + BytesPerTable;
+            return new Mapping(MappingKind.Unallocated, Math.Min(maxLength, tableEnd - offset), 0, IsCopied: false, L2Entry.Unallocated);
+        }
+
+        if (!Align.Is(l1.Table.Value, 1L << _clusterBits)) return new Mapping(MappingKind.Corrupt, 1, l1.Table.Value, IsCopied: false, default);
+        long sliceHost = l1.Table.Value + SliceOffsetOf(offset);
+        return Slices.TryGet(sliceHost, out TableSlice? slice)
+            ? LookupIn(slice, offset, maxLength)
+            : new Mapping(MappingKind.NotCached, 1, sliceHost, IsCopied: false, default);
+    }
+
+    private Mapping LookupIn(TableSlice slice, long offset, long maxLength)
+    {
+        long clusterSize = 1L << _clusterBits, inCluster = offset & (clusterSize - 1);
+        int index = IndexInSlice(offset);
+        L2Entry first = Get(slice, index);
+        MappingKind kind = KindOf(first);
+        long host = kind is MappingKind.Data or MappingKind.ZeroAllocated ? first.Host.Value + inCluster : 0;
+        long length = clusterSize - inCluster;
+        if (kind is not (MappingKind.Corrupt or MappingKind.Compressed))
+        {
+            for (int next = index + 1; length < maxLength && next < ClustersPerSlice; next++, length += clusterSize)
+            {
+                if (!Continues(first, Get(slice, next), kind, next - index)) break;
+            }
+        }
+
+        return new Mapping(kind, Math.Min(length, maxLength), host, first.IsCopied, first);
+    }
+
+    private bool Continues(L2Entry first, L2Entry entry, MappingKind kind, int distance)
+        => kind is MappingKind.Data or MappingKind.ZeroAllocated
+            ? entry.Raw == first.Raw + ((ulong)distance << _clusterBits)   // equal flags, the next host cluster
+            : KindOf(entry) == kind;
+
+    private MappingKind KindOf(L2Entry entry)
+    {
+        ClusterKind kind = entry.Kind;
+        if (kind is ClusterKind.Data or ClusterKind.ZeroAllocated && !Align.Is(entry.Host.Value, 1L << _clusterBits)) return MappingKind.Corrupt;
+        return kind switch
+        {
+            ClusterKind.Unallocated => MappingKind.Unallocated,
+            ClusterKind.ZeroPlain => MappingKind.ZeroPlain,
+            ClusterKind.ZeroAllocated => MappingKind.ZeroAllocated,
+            ClusterKind.Data => MappingKind.Data,
+            _ => MappingKind.Compressed,
+        };
+    }
+}

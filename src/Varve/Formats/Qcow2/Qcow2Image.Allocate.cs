@@ -1,0 +1,245 @@
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Formats.Qcow2;
+
+/// <content>Reserving host clusters for guest clusters, and linking them.</content>
+internal sealed partial class Qcow2Image
+{
+    private readonly List<Reservation> _reservations = [];
+
+    /// <summary>Sets host clusters aside for a run of guest clusters that begins at <paramref name="offset"/>.</summary>
+    /// <returns>The reservation, already registered; null when the first cluster can be written in place after all.</returns>
+    private async ValueTask<Reservation?> ReserveAsync(long offset, long length, CancellationToken cancellationToken)
+    {
+        long start = Align.Down(offset, ClusterSize);
+        long end = Math.Min(Align.Up(offset + length, ClusterSize), _l2.SliceEnd(offset));
+        while (true)
+        {
+            Task? busy;
+            using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
+            {
+                lock (TableLock) busy = FindReserved(start, start + ClusterSize);
+                if (busy is null) return await ReserveLockedAsync(start, end, cancellationToken).ConfigureAwait(false);
+            }
+
+            await busy.ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask<Reservation?> ReserveLockedAsync(long start, long end, CancellationToken cancellationToken)
+    {
+        if (_isUnusable) throw Unusable();
+        TableSlice slice = await GetWritableSliceAsync(start, cancellationToken).ConfigureAwait(false);
+        bool isTaken = false;
+        try
+        {
+            int index = _l2.IndexInSlice(start), count;
+            L2Entry first;
+            lock (TableLock)
+            {
+                foreach (Reservation other in _reservations)
+                {
+                    if (other.GuestStart > start && other.GuestStart < end) end = other.GuestStart;
+                }
+
+                first = L2Cache.Get(slice, index);
+                count = CountAlike(slice, index, (int)((end - start) >> _header.ClusterBits));
+            }
+
+            if (first is { Kind: ClusterKind.Data, IsCopied: true }) return null;
+            bool isReuse = CanReuse(first);
+            if (isReuse && !Align.Is(first.Host.Value, ClusterSize))
+            {
+                throw await ReportCorruptionAsync(
+                    isFatal: true, $"Preallocated zero cluster offset {Hex(first.Host.Value)} unaligned (guest offset: {Hex(start)})").ConfigureAwait(false);
+            }
+
+            ClusterAllocator.Run run;
+            if (isReuse)
+            {
+                run = new ClusterAllocator.Run(first.Host.Value, count, IsFresh: false);
+            }
+            else
+            {
+                await _file.Node.DebugEventAsync(BlkdebugEvent.ClusterAlloc).ConfigureAwait(false);
+                run = await _allocator.AllocateAsync(count, "data cluster", cancellationToken).ConfigureAwait(false);
+            }
+
+            lock (TableLock)
+            {
+                var reservation = new Reservation(start, start + ((long)run.Count << _header.ClusterBits))
+                {
+                    Run = run,
+                    IsReuse = isReuse,
+                    First = first,
+                    Last = L2Cache.Get(slice, index + run.Count - 1),
+                    Slice = slice,
+                };
+                _reservations.Add(reservation);
+                isTaken = true;
+                return reservation;
+            }
+        }
+        finally
+        {
+            if (!isTaken) _l2.Slices.Unpin(slice);
+        }
+    }
+
+    /// <summary>A zero cluster with a host cluster of its own: the data goes there.</summary>
+    private static bool CanReuse(L2Entry entry) => entry is { Kind: ClusterKind.ZeroAllocated, IsCopied: true };
+
+    /// <summary>How many entries from <paramref name="index"/> on are treated as the first is.</summary>
+    private int CountAlike(TableSlice slice, int index, int max)
+    {
+        L2Entry first = L2Cache.Get(slice, index);
+        bool isReuse = CanReuse(first);
+        int count = 1;
+        for (; count < max; count++)
+        {
+            L2Entry entry = L2Cache.Get(slice, index + count);
+            if (isReuse ? entry.Raw != first.Raw + ((ulong)count << _header.ClusterBits) : CanReuse(entry) || entry is { Kind: ClusterKind.Data, IsCopied: true })
+            {
+                break;
+            }
+        }
+
+        return count;
+    }
+
+    /// <summary>The task that ends when the first reservation in a guest range does; null when there is none. Needs the table lock.</summary>
+    private Task? FindReserved(long start, long end)
+    {
+        foreach (Reservation reservation in _reservations)
+        {
+            if (reservation.Overlaps(start, end))
+            {
+                return (reservation.Ended ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The data is written: the guest clusters get their host clusters, and lose what they had.</summary>
+    private void Link(Reservation reservation)
+    {
+        lock (TableLock)
+        {
+            int index = _l2.IndexInSlice(reservation.GuestStart);
+            for (int i = 0; i < reservation.Run.Count; i++)
+            {
+                L2Entry old = L2Cache.Get(reservation.Slice, index + i);
+                L2Cache.Set(reservation.Slice, index + i, L2Entry.Standard(new(reservation.Run.Host + ((long)i << _header.ClusterBits))));
+                if (!reservation.IsReuse) Unlinked(old, DiscardReason.Other);
+            }
+
+            End(reservation);
+        }
+    }
+
+    /// <summary>The data could not be written: what was set aside goes back, and the mapping stays.</summary>
+    private async ValueTask AbandonAsync(Reservation reservation)
+    {
+        try
+        {
+            if (!reservation.IsReuse && !_isUnusable)
+            {
+                using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
+                await _allocator.FreeUnlinkedAsync(reservation.Run).ConfigureAwait(false);
+            }
+        }
+        catch (BlockException)
+        {
+            // The clusters leak; the write's own failure is what its caller has to know.
+        }
+        finally
+        {
+            lock (TableLock) End(reservation);
+        }
+    }
+
+    private void End(Reservation reservation)
+    {
+        reservation.Slice.Pins--;
+        _reservations.Remove(reservation);
+        reservation.Ended?.SetResult();
+    }
+
+    /// <summary>An entry that held a reference is no more. Needs the table lock.</summary>
+    private void Unlinked(L2Entry old, DiscardReason reason)
+    {
+        switch (old.Kind)
+        {
+            case ClusterKind.Data or ClusterKind.ZeroAllocated:
+                Reclaim.Unlinked(new LostReference(old.Host.Value, ClusterSize, reason));
+                break;
+            case ClusterKind.Compressed:
+                CompressedExtent extent = old.Compressed(_header.ClusterBits);
+                Reclaim.Unlinked(new LostReference(extent.Host.Value, extent.MaxLength, reason));
+                break;
+        }
+    }
+
+    /// <summary>The slice that maps <paramref name="offset"/>, in a table that is ours alone, pinned. Needs the allocator's mutex.</summary>
+    private async ValueTask<TableSlice> GetWritableSliceAsync(long offset, CancellationToken cancellationToken)
+    {
+        await MarkDirtyAsync(cancellationToken).ConfigureAwait(false);
+        int l1Index = _l2.L1IndexOf(offset);
+        L1Entry entry;
+        lock (TableLock) entry = new L1Entry(_l2.L1[l1Index]);
+        if (!Align.Is(entry.Table.Value, ClusterSize))
+        {
+            throw await ReportCorruptionAsync(
+                isFatal: true, $"L2 table offset {Hex(entry.Table.Value)} unaligned (L1 index: {Hex(l1Index)})").ConfigureAwait(false);
+        }
+
+        if (!entry.IsAllocated || !entry.IsCopied) entry = await NewTableAsync(l1Index, entry, cancellationToken).ConfigureAwait(false);
+        return await _l2.Slices.GetPinnedAsync(entry.Table.Value + _l2.SliceOffsetOf(offset), BlkdebugEvent.L2Load, cancellationToken)
+            .ConfigureAwait(false);
+    }
+
+    /// <summary>Gives an L1 entry a table of its own: empty, or a copy of one that snapshots share.</summary>
+    private async ValueTask<L1Entry> NewTableAsync(int l1Index, L1Entry old, CancellationToken cancellationToken)
+    {
+        ClusterAllocator.Run run = await _allocator.AllocateAsync(1, "L2 table", cancellationToken).ConfigureAwait(false);
+        try
+        {
+            using IOBuffer content = IOBuffer.Rent(ClusterSize);
+            if (old.IsAllocated)
+            {
+                // A shared table is never dirty in the cache: the disk has it as it is.
+                await _file.Node.DebugEventAsync(BlkdebugEvent.L2AllocCowRead).ConfigureAwait(false);
+                await _file.Node.ReadAsync(old.Table.Value, content.Memory, cancellationToken).ConfigureAwait(false);
+            }
+            else
+            {
+                content.Span.Clear();
+            }
+
+            await _file.Node.DebugEventAsync(BlkdebugEvent.L2AllocWrite).ConfigureAwait(false);
+            await _file.Node.WriteAsync(run.Host, content.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            await _allocator.FreeUnlinkedAsync(run).ConfigureAwait(false);
+            throw;
+        }
+
+        L1Entry entry = L1Entry.Of(new(run.Host));
+        lock (TableLock)
+        {
+            _l2.L1[l1Index] = entry.Raw;
+            MetadataMap.Add(run.Host, ClusterSize, MetadataKind.ActiveL2);
+            if (old.IsAllocated)
+            {
+                MetadataMap.Remove(old.Table.Value, ClusterSize);
+                Reclaim.Unlinked(new LostReference(old.Table.Value, ClusterSize, DiscardReason.Other));
+            }
+        }
+
+        return entry;
+    }
+}

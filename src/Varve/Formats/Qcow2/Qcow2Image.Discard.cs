@@ -1,0 +1,222 @@
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Formats.Qcow2;
+
+/// <content>Zero clusters and discard: changes of L2 entries that write no data.</content>
+internal sealed partial class Qcow2Image
+{
+    /// <summary>What becomes of the entries of a range.</summary>
+    private enum EntryChange
+    {
+        /// <summary>Zero flag; clusters stay where they are.</summary>
+        Zero,
+
+        /// <summary>Zero flag; clusters are given up.</summary>
+        ZeroAndUnmap,
+
+        /// <summary>The guest no longer needs the content; what was allocated reads as zeros afterwards.</summary>
+        Discard,
+
+        /// <summary>The entry says nothing any more; for guest ranges past a new end of the disk.</summary>
+        Forget,
+    }
+
+    protected override async ValueTask WriteZeroesCoreAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
+    {
+        if (_isUnusable) throw Unusable();
+        if (IsReadOnly) BlockThrow.ReadOnly(this);
+        if (_header.Version < 3) throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
+
+        long end = offset + length;
+        if (end == Length) end = Align.Up(end, ClusterSize);   // what lies behind the end of the disk is nobody's
+        EntryChange change = (flags & ZeroFlags.MayUnmap) != 0 ? EntryChange.ZeroAndUnmap : EntryChange.Zero;
+        int ticket = EnterRequest();
+        try
+        {
+            long first = Align.Up(offset, ClusterSize), last = Align.Down(end, ClusterSize);
+            if (offset < first) await ZeroEdgeAsync(offset, Math.Min(first, end), change, flags, cancellationToken).ConfigureAwait(false);
+            if (last < end && last >= first) await ZeroEdgeAsync(last, end, change, flags, cancellationToken).ConfigureAwait(false);
+            await ChangeEntriesAsync(first, last, change, DiscardReason.Request, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            Reclaim.Exit(ticket);
+        }
+
+        await RelieveReclaimAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    protected override async ValueTask DiscardCoreAsync(long offset, long length, CancellationToken cancellationToken)
+    {
+        if (_isUnusable) throw Unusable();
+        if (IsReadOnly) BlockThrow.ReadOnly(this);
+
+        // Without zero clusters the backing image would show through what was discarded.
+        if (_header.Version < 3 && BackingChild is not null) return;
+        long first = Align.Up(offset, ClusterSize), last = offset + length == Length
+            ? Align.Up(Length, ClusterSize)
+            : Align.Down(offset + length, ClusterSize);
+        int ticket = EnterRequest();
+        try
+        {
+            await ChangeEntriesAsync(first, last, EntryChange.Discard, DiscardReason.Request, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            Reclaim.Exit(ticket);
+        }
+
+        await RelieveReclaimAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Zeroes part of a cluster: by an entry where the rest of it reads as zeros and it holds no data, else by writing.</summary>
+    private async ValueTask ZeroEdgeAsync(long start, long end, EntryChange change, ZeroFlags flags, CancellationToken cancellationToken)
+    {
+        long cluster = Align.Down(start, ClusterSize);
+        bool showsZeros = await BackingIsZeroAsync(cluster, start, cancellationToken).ConfigureAwait(false)
+            && await BackingIsZeroAsync(end, cluster + ClusterSize, cancellationToken).ConfigureAwait(false);
+        while (true)
+        {
+            Task? busy;
+            using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
+            {
+                lock (TableLock) busy = FindReserved(cluster, cluster + ClusterSize);
+                if (busy is null)
+                {
+                    Mapping mapping = await MapAsync(cluster, 1, cancellationToken).ConfigureAwait(false);
+                    if (mapping.Kind is not (MappingKind.ZeroPlain or MappingKind.ZeroAllocated) && !(mapping.Kind == MappingKind.Unallocated && showsZeros)) break;
+                    await ChangeEntriesLockedAsync(cluster, cluster + ClusterSize, cluster + ClusterSize, change, DiscardReason.Request, cancellationToken)
+                        .ConfigureAwait(false);
+                    return;
+                }
+            }
+
+            await busy.ConfigureAwait(false);
+        }
+
+        if ((flags & ZeroFlags.NoFallback) != 0)
+        {
+            throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
+        }
+
+        await WriteZeroBytesAsync(start, end, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask<bool> BackingIsZeroAsync(long start, long end, CancellationToken cancellationToken)
+    {
+        end = Math.Min(end, Length);
+        while (start < end && BackingChild is { } backing)
+        {
+            BlockRun run = await ChainStatus.AboveAsync(backing.Node, bottom: null, start, end - start, precise: true, cancellationToken).ConfigureAwait(false);
+            if (!run.IsZero || run.Length == 0) return run.IsZero;
+            start += run.Length;
+        }
+
+        return true;
+    }
+
+    private async ValueTask WriteZeroBytesAsync(long start, long end, CancellationToken cancellationToken)
+    {
+        end = Math.Min(end, Length);
+        using IOBuffer zeros = IOBuffer.Rent((int)(end - start));
+        zeros.Span.Clear();
+        await WritePiecesAsync(start, zeros.Memory, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Changes the entries of whole clusters, slice by slice, waiting for allocations in flight.</summary>
+    private async ValueTask ChangeEntriesAsync(long start, long end, EntryChange change, DiscardReason reason, CancellationToken cancellationToken)
+    {
+        while (start < end)
+        {
+            long pieceEnd = Math.Min(end, _l2.SliceEnd(start));
+            Task? busy;
+            using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
+            {
+                lock (TableLock) busy = FindReserved(start, pieceEnd);
+                if (busy is null) pieceEnd = await ChangeEntriesLockedAsync(start, pieceEnd, end, change, reason, cancellationToken).ConfigureAwait(false);
+            }
+
+            if (busy is not null) await busy.ConfigureAwait(false);
+            else start = pieceEnd;
+        }
+    }
+
+    private async ValueTask<long> ChangeEntriesLockedAsync(
+        long start, long pieceEnd, long end, EntryChange change, DiscardReason reason, CancellationToken cancellationToken)
+    {
+        if (_isUnusable) throw Unusable();
+        bool hasTable;
+        lock (TableLock)
+        {
+            int l1Index = _l2.L1IndexOf(start);
+            hasTable = l1Index < _l2.L1.Count && new L1Entry(_l2.L1[l1Index]).IsAllocated;
+        }
+
+        // Nothing is allocated there, and what shows through already is what it should be.
+        if (!hasTable && (change == EntryChange.Forget || (change == EntryChange.Discard && BackingChild is null)))
+        {
+            return Math.Min(end, Align.Down(start, _l2.BytesPerTable) + _l2.BytesPerTable);
+        }
+
+        if (hasTable && !await AnyChangesAsync(start, pieceEnd, change, cancellationToken).ConfigureAwait(false)) return pieceEnd;
+        TableSlice slice = await GetWritableSliceAsync(start, cancellationToken).ConfigureAwait(false);
+        lock (TableLock)
+        {
+            int index = _l2.IndexInSlice(start);
+            for (long at = start; at < pieceEnd; at += ClusterSize, index++)
+            {
+                L2Entry old = L2Cache.Get(slice, index), changed = Changed(old, change);
+                if (changed == old) continue;
+                L2Cache.Set(slice, index, changed);
+                if (changed.Host.IsNone || old.IsCompressed) Unlinked(old, reason);
+            }
+
+            slice.Pins--;
+        }
+
+        return pieceEnd;
+    }
+
+    /// <summary>Whether a change would change anything: a table shared with a snapshot is not copied for nothing.</summary>
+    private async ValueTask<bool> AnyChangesAsync(long start, long end, EntryChange change, CancellationToken cancellationToken)
+    {
+        L1Entry l1;
+        lock (TableLock) l1 = new L1Entry(_l2.L1[_l2.L1IndexOf(start)]);
+        if (!Align.Is(l1.Table.Value, ClusterSize)) return true;   // reported by whoever is about to write
+        TableSlice slice = await _l2.Slices.GetPinnedAsync(l1.Table.Value + _l2.SliceOffsetOf(start), BlkdebugEvent.L2Load, cancellationToken)
+            .ConfigureAwait(false);
+        lock (TableLock)
+        {
+            slice.Pins--;
+            int index = _l2.IndexInSlice(start);
+            for (long at = start; at < end; at += ClusterSize, index++)
+            {
+                L2Entry old = L2Cache.Get(slice, index);
+                if (Changed(old, change) != old) return true;
+            }
+        }
+
+        return false;
+    }
+
+    private L2Entry Changed(L2Entry old, EntryChange change)
+    {
+        bool isAllocated = old.Kind is ClusterKind.Data or ClusterKind.ZeroAllocated or ClusterKind.Compressed;
+        switch (change)
+        {
+            case EntryChange.Forget:
+                return L2Entry.Unallocated;
+
+            case EntryChange.Zero or EntryChange.ZeroAndUnmap:
+                bool unmap = old.IsCompressed || (change == EntryChange.ZeroAndUnmap && isAllocated && !_options.DiscardNoUnref);
+                return unmap || !isAllocated ? L2Entry.Zero : old.WithZero();
+
+            default:
+                if (!isAllocated && (BackingChild is null || old.IsZero)) return old;
+                if (_header.Version < 3) return L2Entry.Unallocated;
+                return _options.DiscardNoUnref && !old.IsCompressed && isAllocated ? old.WithZero() : L2Entry.Zero;
+        }
+    }
+}

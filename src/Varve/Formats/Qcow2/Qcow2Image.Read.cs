@@ -1,0 +1,196 @@
+using System.Runtime.CompilerServices;
+using Varve.Graph;
+
+namespace Varve.Formats.Qcow2;
+
+/// <content>Reading and block status.</content>
+internal sealed partial class Qcow2Image
+{
+    protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        if (_isUnusable) throw Unusable();
+        int ticket;
+        long host;
+        lock (TableLock)
+        {
+            Mapping mapping = _l2.Lookup(offset, buffer.Length);
+            if (mapping.Kind != MappingKind.Data || mapping.Length != buffer.Length) goto pieces;
+            host = mapping.Host;
+            ticket = Reclaim.Enter();
+        }
+
+        ValueTask read;
+        try
+        {
+            ValueTask announced = _file.Node.DebugEventAsync(BlkdebugEvent.ReadAio);
+            read = announced.IsCompletedSuccessfully
+                ? _file.Node.ReadAsync(host, buffer, cancellationToken)
+                : ReadAnnouncedAsync(announced, host, buffer, cancellationToken);
+        }
+        catch
+        {
+            Reclaim.Exit(ticket);
+            throw;
+        }
+
+        if (!read.IsCompletedSuccessfully) return ExitLaterAsync(read, ticket);
+        read.GetAwaiter().GetResult();
+        Reclaim.Exit(ticket);
+        return default;
+
+    pieces:
+        return ReadPiecesAsync(offset, buffer, cancellationToken);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask ReadAnnouncedAsync(ValueTask announced, long host, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        await announced.ConfigureAwait(false);
+        await _file.Node.ReadAsync(host, buffer, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends a request's use of its mapping when its I/O ends.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask ExitLaterAsync(ValueTask request, int ticket)
+    {
+        try
+        {
+            await request.ConfigureAwait(false);
+        }
+        finally
+        {
+            Reclaim.Exit(ticket);
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask ReadPiecesAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        int ticket = EnterRequest();
+        try
+        {
+            await ReadRangeAsync(offset, buffer, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            Reclaim.Exit(ticket);
+        }
+    }
+
+    private int EnterRequest()
+    {
+        lock (TableLock) return Reclaim.Enter();
+    }
+
+    /// <summary>Reads guest data piece by piece. The caller has entered the request, so mappings stay usable.</summary>
+    private async ValueTask ReadRangeAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        while (!buffer.IsEmpty)
+        {
+            Mapping mapping = await MapAsync(offset, buffer.Length, cancellationToken).ConfigureAwait(false);
+            Memory<byte> piece = buffer[..(int)mapping.Length];
+            switch (mapping.Kind)
+            {
+                case MappingKind.Data:
+                    await _file.Node.DebugEventAsync(BlkdebugEvent.ReadAio).ConfigureAwait(false);
+                    await _file.Node.ReadAsync(mapping.Host, piece, cancellationToken).ConfigureAwait(false);
+                    break;
+                case MappingKind.Compressed:
+                    await _compressed.ReadAsync(mapping.Entry, (int)(offset & (ClusterSize - 1)), piece, cancellationToken).ConfigureAwait(false);
+                    break;
+                case MappingKind.Unallocated when BackingChild is { } backing:
+                    await _file.Node.DebugEventAsync(BlkdebugEvent.ReadBackingAio).ConfigureAwait(false);
+                    await backing.Node.ReadAsync(offset, piece, cancellationToken).ConfigureAwait(false);
+                    break;
+                default:
+                    piece.Span.Clear();
+                    break;
+            }
+
+            offset += piece.Length;
+            buffer = buffer[piece.Length..];
+        }
+    }
+
+    /// <summary>Maps a range, loading what is not cached.</summary>
+    private async ValueTask<Mapping> MapAsync(long offset, long maxLength, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            Mapping mapping;
+            lock (TableLock) mapping = _l2.Lookup(offset, maxLength);
+            if (mapping.Kind == MappingKind.Corrupt) throw await ReportMappingAsync(offset, mapping).ConfigureAwait(false);
+            if (mapping.Kind != MappingKind.NotCached) return mapping;
+            TableSlice slice = await _l2.Slices.GetPinnedAsync(mapping.Host, BlkdebugEvent.L2Load, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                lock (TableLock) mapping = _l2.Lookup(offset, maxLength);
+            }
+            finally
+            {
+                _l2.Slices.Unpin(slice);
+            }
+
+            if (mapping.Kind is not (MappingKind.NotCached or MappingKind.Corrupt)) return mapping;
+        }
+    }
+
+    private ValueTask<BlockException> ReportMappingAsync(long offset, Mapping mapping)
+    {
+        int l1Index = _l2.L1IndexOf(offset);
+        if (mapping.Entry.Raw == 0)
+        {
+            return ReportCorruptionAsync(isFatal: true, $"L2 table offset {Hex(mapping.Host)} unaligned (L1 index: {Hex(l1Index)})");
+        }
+
+        long host = mapping.Entry.Host.Value;
+        if (mapping.Entry.IsZero)
+        {
+            long cluster = Align.Down(offset, ClusterSize);
+            return ReportCorruptionAsync(isFatal: true, $"Preallocated zero cluster offset {Hex(host)} unaligned (guest offset: {Hex(cluster)})");
+        }
+
+        long table, index = (offset >> _header.ClusterBits) & (_header.L2Entries - 1);
+        lock (TableLock) table = new Metadata.L1Entry(_l2.L1[l1Index]).Table.Value;
+        return ReportCorruptionAsync(
+            isFatal: true, $"Cluster allocation offset {Hex(host)} unaligned (L2 offset: {Hex(table)}, L2 index: {Hex(index)})");
+    }
+
+    protected override async ValueTask<BlockStatus> GetStatusCoreAsync(long offset, long length, bool precise, CancellationToken cancellationToken)
+    {
+        if (_isUnusable) throw Unusable();
+        int ticket = EnterRequest();
+        try
+        {
+            Mapping first = await MapAsync(offset, length, cancellationToken).ConfigureAwait(false);
+            long total = first.Length;
+            while (total < length)
+            {
+                Mapping next = await MapAsync(offset + total, length - total, cancellationToken).ConfigureAwait(false);
+                if (!IsSameRun(first, next, total)) break;
+                total += next.Length;
+            }
+
+            return StatusOf(first, total);
+        }
+        finally
+        {
+            Reclaim.Exit(ticket);
+        }
+    }
+
+    private static bool IsSameRun(Mapping first, Mapping next, long distance)
+        => first.Kind == next.Kind
+           && (first.Kind is not (MappingKind.Data or MappingKind.ZeroAllocated) || next.Host == first.Host + distance);
+
+    private BlockStatus StatusOf(Mapping mapping, long length) => mapping.Kind switch
+    {
+        MappingKind.Data => new(
+            BlockStatusFlags.Data | BlockStatusFlags.Allocated | BlockStatusFlags.OffsetValid, length, mapping.Host, _file.Node),
+        MappingKind.Compressed => new(BlockStatusFlags.Data | BlockStatusFlags.Allocated | BlockStatusFlags.Compressed, length),
+        MappingKind.ZeroAllocated => new(
+            BlockStatusFlags.Zero | BlockStatusFlags.Allocated | BlockStatusFlags.OffsetValid, length, mapping.Host, _file.Node),
+        MappingKind.ZeroPlain => new(BlockStatusFlags.Zero | BlockStatusFlags.Allocated, length),
+        _ => new(BackingChild is null ? BlockStatusFlags.Zero : BlockStatusFlags.None, length),
+    };
+}

@@ -1,0 +1,195 @@
+using System.Runtime.CompilerServices;
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Formats.Qcow2;
+
+// An allocating write
+//   1. Reserve: under the allocator's mutex, raise refcounts in memory and register the guest clusters as being allocated. Whoever
+//      wants to change one of them waits until the registration ends; reads see the old mapping.
+//   2. Write the data, and around it what the clusters showed before, without any lock.
+//   3. Link: under the table lock, change the L2 entries in memory. The slice was pinned by 1, so this cannot fail.
+// When 2 fails nothing was linked: the clusters go back and the guest still sees the old content.
+
+/// <content>Writing.</content>
+internal sealed partial class Qcow2Image
+{
+    protected override ValueTask WriteCoreAsync(long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
+    {
+        if (_isUnusable) throw Unusable();
+        if (IsReadOnly) BlockThrow.ReadOnly(this);
+        int ticket;
+        long host;
+        lock (TableLock)
+        {
+            Mapping mapping = _l2.Lookup(offset, buffer.Length);
+            if (mapping.Kind != MappingKind.Data || !mapping.IsCopied || mapping.Length != buffer.Length) goto pieces;
+            host = mapping.Host;
+            if (MetadataMap.FindOverlap(host, buffer.Length) is not null) goto pieces;
+            ticket = Reclaim.Enter();
+        }
+
+        ValueTask write;
+        try
+        {
+            ValueTask announced = _file.Node.DebugEventAsync(BlkdebugEvent.WriteAio);
+            write = announced.IsCompletedSuccessfully
+                ? _file.Node.WriteAsync(host, buffer, WriteFlags.None, cancellationToken)
+                : WriteAnnouncedAsync(announced, host, buffer, cancellationToken);
+        }
+        catch
+        {
+            Reclaim.Exit(ticket);
+            throw;
+        }
+
+        if (!write.IsCompletedSuccessfully) return ExitLaterAsync(write, ticket);
+        write.GetAwaiter().GetResult();
+        Reclaim.Exit(ticket);
+        return default;
+
+    pieces:
+        return WritePiecesAsync(offset, buffer, cancellationToken);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask WriteAnnouncedAsync(ValueTask announced, long host, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
+    {
+        await announced.ConfigureAwait(false);
+        await _file.Node.WriteAsync(host, buffer, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask WritePiecesAsync(long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
+    {
+        int ticket = EnterRequest();
+        try
+        {
+            while (!buffer.IsEmpty)
+            {
+                Mapping mapping = await MapAsync(offset, buffer.Length, cancellationToken).ConfigureAwait(false);
+                int done = mapping is { Kind: MappingKind.Data, IsCopied: true }
+                    ? await WriteInPlaceAsync(mapping, buffer[..(int)mapping.Length], cancellationToken).ConfigureAwait(false)
+                    : await AllocateAndWriteAsync(offset, buffer, cancellationToken).ConfigureAwait(false);
+                offset += done;
+                buffer = buffer[done..];
+            }
+        }
+        finally
+        {
+            Reclaim.Exit(ticket);
+        }
+
+        await RelieveReclaimAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask<int> WriteInPlaceAsync(Mapping mapping, ReadOnlyMemory<byte> piece, CancellationToken cancellationToken)
+    {
+        await RefuseOverlapAsync(mapping.Host, piece.Length).ConfigureAwait(false);
+        await _file.Node.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
+        await _file.Node.WriteAsync(mapping.Host, piece, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+        return piece.Length;
+    }
+
+    /// <summary>Writes into clusters that have none of their own yet, as many as lie together.</summary>
+    /// <returns>Bytes written: at least one, or 0 when the mapping has changed meanwhile and must be looked up again.</returns>
+    private async ValueTask<int> AllocateAndWriteAsync(long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
+    {
+        Reservation? reservation = await ReserveAsync(offset, buffer.Length, cancellationToken).ConfigureAwait(false);
+        if (reservation is null) return 0;
+        bool isLinked = false;
+        try
+        {
+            int length = (int)Math.Min(buffer.Length, reservation.GuestEnd - offset);
+            await WriteReservedAsync(reservation, offset, buffer[..length], cancellationToken).ConfigureAwait(false);
+            Link(reservation);
+            isLinked = true;
+            return length;
+        }
+        finally
+        {
+            if (!isLinked) await AbandonAsync(reservation).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Writes data into reserved clusters and fills the rest of the first and last one with what they showed before.</summary>
+    private async ValueTask WriteReservedAsync(
+        Reservation reservation, long offset, ReadOnlyMemory<byte> data, CancellationToken cancellationToken)
+    {
+        BlockNode file = _file.Node;
+        long start = reservation.GuestStart, end = Align.Up(offset + data.Length, ClusterSize);
+        int head = (int)(offset - start), tail = (int)(end - offset - data.Length);
+        await RefuseOverlapAsync(reservation.Run.Host, end - start).ConfigureAwait(false);
+
+        // Clusters the file never held read as zeros: zeros around the data need not be written.
+        if (reservation.Run.IsFresh)
+        {
+            if (head > 0 && IsZeroForSure(reservation.First, start, head)) head = 0;
+            if (tail > 0 && IsZeroForSure(reservation.Last, offset + data.Length, tail)) tail = 0;
+        }
+
+        long host = reservation.Run.Host + (offset - start);
+        if (head + tail == 0)
+        {
+            await file.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
+            await file.WriteAsync(host, data, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        if (head + data.Length + tail <= IOBuffer.MaxTransfer)
+        {
+            using IOBuffer whole = IOBuffer.Rent(head + data.Length + tail);
+            await ReadOldAsync(offset - head, whole.Memory[..head], cancellationToken).ConfigureAwait(false);
+            await ReadOldAsync(offset + data.Length, whole.Memory[(head + data.Length)..], cancellationToken).ConfigureAwait(false);
+            data.CopyTo(whole.Memory[head..]);
+            await file.DebugEventAsync(BlkdebugEvent.CowWrite).ConfigureAwait(false);
+            await file.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
+            await file.WriteAsync(host - head, whole.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        await CopyOldAsync(offset - head, host - head, head, cancellationToken).ConfigureAwait(false);
+        await CopyOldAsync(offset + data.Length, host + data.Length, tail, cancellationToken).ConfigureAwait(false);
+        await file.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
+        await file.WriteAsync(host, data, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+    }
+
+    private bool IsZeroForSure(L2Entry old, long offset, long length)
+        => old.IsZero || (old.Kind == ClusterKind.Unallocated && (BackingChild is not { } backing || backing.Node.Length <= offset || offset >= Length))
+           || length == 0;
+
+    private async ValueTask CopyOldAsync(long offset, long host, int length, CancellationToken cancellationToken)
+    {
+        if (length == 0) return;
+        using IOBuffer old = IOBuffer.Rent(length);
+        await ReadOldAsync(offset, old.Memory, cancellationToken).ConfigureAwait(false);
+        await _file.Node.DebugEventAsync(BlkdebugEvent.CowWrite).ConfigureAwait(false);
+        await _file.Node.WriteAsync(host, old.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>What the guest sees now in clusters that are being replaced; zeros past the end of the disk.</summary>
+    private async ValueTask ReadOldAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        if (buffer.IsEmpty) return;
+        await _file.Node.DebugEventAsync(BlkdebugEvent.CowRead).ConfigureAwait(false);
+        int readable = (int)Math.Clamp(Length - offset, 0, buffer.Length);
+        buffer.Span[readable..].Clear();
+        await ReadRangeAsync(offset, buffer[..readable], cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask RefuseOverlapAsync(long host, long length)
+    {
+        MetadataKind? overlap;
+        lock (TableLock) overlap = MetadataMap.FindOverlap(host, length);
+        if (overlap is { } kind) throw await ReportOverlapAsync(kind, host, length).ConfigureAwait(false);
+    }
+
+    /// <summary>Many references wait to become reusable: make their loss durable now rather than let the file grow.</summary>
+    private async ValueTask RelieveReclaimAsync(CancellationToken cancellationToken)
+    {
+        bool isMany;
+        lock (TableLock) isMany = Reclaim.UnlinkedCount > MaxUnlinked;
+        if (isMany) await WritebackAsync(WritebackScope.Evict, cancellationToken).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,31 @@
+using Varve.Formats.Qcow2.Metadata;
+
+namespace Varve.Formats.Qcow2;
+
+/// <summary>Guest clusters that are being given host clusters: nobody else may change their mapping until it ends.</summary>
+internal sealed class Reservation(long guestStart, long guestEnd)
+{
+    /// <summary>Guest range, in whole clusters of one L2 slice.</summary>
+    public long GuestStart { get; } = guestStart;
+
+    public long GuestEnd { get; } = guestEnd;
+
+    /// <summary>The clusters set aside for the data.</summary>
+    public ClusterAllocator.Run Run { get; init; }
+
+    /// <summary>Whether the clusters were the guest range's before, set aside by zero entries; then there is nothing to give back.</summary>
+    public bool IsReuse { get; init; }
+
+    /// <summary>Entries before the write.</summary>
+    public L2Entry First { get; init; }
+
+    public L2Entry Last { get; init; }
+
+    /// <summary>The slice that maps the range, pinned.</summary>
+    public required TableSlice Slice { get; init; }
+
+    /// <summary>Completed when the reservation ends; made by whoever waits first, under the table lock.</summary>
+    public TaskCompletionSource? Ended { get; set; }
+
+    public bool Overlaps(long start, long end) => GuestStart < end && start < GuestEnd;
+}

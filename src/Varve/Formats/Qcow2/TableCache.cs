@@ -1,0 +1,194 @@
+using System.Diagnostics.CodeAnalysis;
+using Varve.Graph;
+
+namespace Varve.Formats.Qcow2;
+
+// What holds for cached slices
+//   1. At most one slice exists for a host offset, and a load that is under way is shared by all who want it.
+//   2. A slice that is dirty, being written or pinned is not evicted. So what a load reads from the disk is never older than
+//      what a slice held before: the disk has everything an evicted slice knew.
+//   3. The budget may be exceeded only by pinned slices: by as many as requests are in flight.
+
+/// <summary>Keeps slices of on-disk tables within a budget of bytes. The image's table lock guards it.</summary>
+/// <param name="file">Where the tables lie.</param>
+/// <param name="tableLock">Guards the cache and every byte in it; never held during I/O.</param>
+/// <param name="sliceSize">Bytes of a slice.</param>
+/// <param name="budget">Bytes the slices may take together.</param>
+/// <param name="writeBack">Makes dirty slices clean, so that some can be evicted.</param>
+internal sealed class TableCache(BlockChild file, Lock tableLock, int sliceSize, long budget, Func<CancellationToken, ValueTask> writeBack)
+{
+    private readonly Dictionary<long, TableSlice> _slices = [];
+    private readonly Dictionary<long, TaskCompletionSource> _loading = [];
+    private readonly List<TableSlice> _ring = [];
+    private readonly int _capacity = (int)Math.Max(2, budget / sliceSize);
+    private int _hand;
+
+    public int SliceSize => sliceSize;
+
+    /// <summary>Every cached slice. Needs the table lock.</summary>
+    public IReadOnlyList<TableSlice> Slices => _ring;
+
+    /// <summary>The slice at <paramref name="host"/>, if it is cached. Needs the table lock.</summary>
+    public bool TryGet(long host, [NotNullWhen(true)] out TableSlice? slice)
+    {
+        if (!_slices.TryGetValue(host, out slice)) return false;
+        slice.WasUsed = true;
+        return true;
+    }
+
+    /// <summary>The slice at <paramref name="host"/>, read from the file where it is not cached. Unpin it with <see cref="Unpin"/>.</summary>
+    public async ValueTask<TableSlice> GetPinnedAsync(long host, BlkdebugEvent loadEvent, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            TaskCompletionSource? others, mine = null;
+            lock (tableLock)
+            {
+                if (TryGet(host, out TableSlice? slice))
+                {
+                    slice.Pins++;
+                    return slice;
+                }
+
+                if (!_loading.TryGetValue(host, out others))
+                {
+                    mine = new(TaskCreationOptions.RunContinuationsAsynchronously);
+                    _loading.Add(host, mine);
+                }
+            }
+
+            if (mine is null)
+            {
+                await others!.Task.ConfigureAwait(false);   // ends without an error: who waits tries for itself
+                continue;
+            }
+
+            return await LoadPinnedAsync(host, mine, loadEvent, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Adds a slice for a table that is new, pinned: nobody can have asked for it yet.</summary>
+    public async ValueTask<TableSlice> AddPinnedAsync(long host, CancellationToken cancellationToken)
+    {
+        await MakeRoomAsync(cancellationToken).ConfigureAwait(false);
+        var slice = new TableSlice(host, new byte[sliceSize]) { Pins = 1 };
+        lock (tableLock)
+        {
+            Forget(host, sliceSize);
+            Insert(slice);
+        }
+
+        return slice;
+    }
+
+    public void Unpin(TableSlice slice)
+    {
+        lock (tableLock) slice.Pins--;
+    }
+
+    /// <summary>Forgets slices of a table whose clusters are free now. Needs the table lock.</summary>
+    public void Forget(long host, long length)
+    {
+        for (long at = host; at < host + length; at += sliceSize)
+        {
+            if (!_slices.Remove(at, out TableSlice? slice)) continue;
+            _ring.Remove(slice);
+        }
+    }
+
+    /// <summary>Forgets everything: after a repair changed the tables under the cache. Needs the table lock, and no user.</summary>
+    public void Clear()
+    {
+        _slices.Clear();
+        _ring.Clear();
+        _hand = 0;
+    }
+
+    /// <summary>Drops clean slices that nobody used since the last call (<c>cache-clean-interval</c>).</summary>
+    public void DropUnused()
+    {
+        lock (tableLock)
+        {
+            for (int i = _ring.Count - 1; i >= 0; i--)
+            {
+                TableSlice slice = _ring[i];
+                bool wasUsed = slice.WasUsed || slice.WasUsedSinceCleaning;
+                slice.WasUsedSinceCleaning = slice.WasUsed = false;
+                if (!wasUsed && CanEvict(slice)) RemoveAt(i);
+            }
+        }
+    }
+
+    private async ValueTask<TableSlice> LoadPinnedAsync(
+        long host, TaskCompletionSource mine, BlkdebugEvent loadEvent, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await MakeRoomAsync(cancellationToken).ConfigureAwait(false);
+            byte[] bytes = GC.AllocateUninitializedArray<byte>(sliceSize);
+            await file.Node.DebugEventAsync(loadEvent).ConfigureAwait(false);
+            await file.Node.ReadAsync(host, bytes, cancellationToken).ConfigureAwait(false);
+            var slice = new TableSlice(host, bytes) { Pins = 1 };
+            lock (tableLock) Insert(slice);
+            return slice;
+        }
+        finally
+        {
+            lock (tableLock) _loading.Remove(host);
+            mine.SetResult();
+        }
+    }
+
+    private async ValueTask MakeRoomAsync(CancellationToken cancellationToken)
+    {
+        lock (tableLock)
+        {
+            if (_ring.Count < _capacity || TryEvict()) return;
+        }
+
+        await writeBack(cancellationToken).ConfigureAwait(false);
+        lock (tableLock) TryEvict();   // where everything is pinned, the budget is exceeded
+    }
+
+    /// <summary>Evicts by second chance: the hand passes over slices used since it last came by.</summary>
+    private bool TryEvict()
+    {
+        for (int passes = 2 * _ring.Count; passes > 0; passes--)
+        {
+            if (_hand >= _ring.Count) _hand = 0;
+            TableSlice slice = _ring[_hand];
+            if (!CanEvict(slice))
+            {
+                _hand++;
+            }
+            else if (slice.WasUsed)
+            {
+                slice.WasUsed = false;
+                slice.WasUsedSinceCleaning = true;
+                _hand++;
+            }
+            else
+            {
+                RemoveAt(_hand);
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static bool CanEvict(TableSlice slice) => slice.Pins == 0 && !slice.IsDirty && !slice.IsBeingWritten;
+
+    private void Insert(TableSlice slice)
+    {
+        _slices.Add(slice.Host, slice);
+        _ring.Add(slice);
+    }
+
+    private void RemoveAt(int index)
+    {
+        _slices.Remove(_ring[index].Host);
+        _ring[index] = _ring[^1];
+        _ring.RemoveAt(_ring.Count - 1);
+    }
+}
