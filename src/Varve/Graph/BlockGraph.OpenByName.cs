@@ -113,7 +113,7 @@ internal sealed partial class BlockGraph
         return Drivers.Find(name) ?? throw new BlockException(BlockErrorKind.Invalid, $"Unknown driver '{name}'");
     }
 
-    private BlockDriver DriverOfName(string filename)
+    internal BlockDriver DriverOfName(string filename)
     {
         string prefix = FileNames.PrefixOf(filename) ?? File;
         return Drivers.FindByPrefix(prefix) ?? throw new BlockException(BlockErrorKind.Invalid, $"Unknown protocol '{prefix}'");

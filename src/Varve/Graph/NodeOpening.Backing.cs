@@ -27,6 +27,7 @@ internal sealed partial class NodeOpening
             return null;
         }
 
+        parent.IsBackingIgnored = Context.NoBacking;
         if (Context.NoBacking || (!isGiven && string.IsNullOrEmpty(recordedName))) return null;
         Options.Remove(Backing);
         if (!RuntimeHelpers.TryEnsureSufficientExecutionStack()) await Task.Yield();   // a deep chain opens synchronously

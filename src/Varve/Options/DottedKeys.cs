@@ -67,8 +67,8 @@ internal static class DottedKeys
         foreach ((string key, JsonNode? value) in members.ToList())
         {
             if (value is not JsonObject inner) continue;
-            members.Remove(key);
-            members[key] = Lists(inner);
+            JsonNode made = Lists(inner);
+            if (!ReferenceEquals(made, inner)) members[key] = made;
         }
 
         if (isRoot || members.Count == 0) return members;

@@ -101,8 +101,8 @@ internal static class Keyval
         foreach (string key in members.Select(m => m.Key).ToList())
         {
             if (members[key] is not JsonObject inner) continue;
-            members.Remove(key);
-            members[key] = MakeLists(inner, path + key + ".");
+            JsonNode made = MakeLists(inner, path + key + ".");
+            if (!ReferenceEquals(made, inner)) members[key] = made;
         }
 
         int indices = members.Count(m => char.IsAsciiDigit(m.Key[0]));

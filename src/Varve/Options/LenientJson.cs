@@ -75,7 +75,7 @@ internal ref struct LenientJson
         return result;
     }
 
-    private JsonNode? ReadKey() => Current is '}' or ']' or ',' or ':' or '{' or '[' ? throw Error("key is not a string in object") : ReadValue();
+    private JsonNode? ReadKey() => Current is '{' or '[' ? throw Error("key is not a string in object") : ReadValue();
 
     private JsonArray ReadArray()
     {

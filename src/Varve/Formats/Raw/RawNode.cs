@@ -5,6 +5,7 @@ namespace Varve.Formats.Raw;
 /// <summary>A view of a child's bytes: all of them, or a window.</summary>
 internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
 {
+    private readonly bool _isGuessed = opening.IsProbed;
     private BlockNode _file = null!;
     private long _offset;
     private long? _size;
@@ -21,6 +22,9 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
     protected override WriteFlags SupportedWriteFlags => WriteFlags.Unchanged | WriteFlags.Fua;
 
     protected override ZeroFlags SupportedZeroFlags => ZeroFlags.Unchanged | ZeroFlags.MayUnmap | ZeroFlags.NoFallback | ZeroFlags.Fua;
+
+    /// <summary>Where the format was guessed, whole sectors, so that the first one can be judged when it is written.</summary>
+    public override int RequestAlignment => _isGuessed ? ImageProbe.GuardedLength : 1;
 
     public override void OnChildrenChanged() => _file = FindChild("file")?.Node!;
 
@@ -47,6 +51,7 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
         }
 
         (_offset, _size) = (offset, size);
+        TrackBecauseOfAlignment();
     }
 
     protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
@@ -54,7 +59,10 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
 
     protected override ValueTask WriteCoreAsync(
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
-        => _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken);
+    {
+        if (_isGuessed && offset < ImageProbe.GuardedLength) RefuseHeader(buffer.Span);
+        return _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken);
+    }
 
     protected override ValueTask WriteZeroesCoreAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
         => _file.WriteZeroesAsync(offset + _offset, length, flags, cancellationToken);
@@ -75,4 +83,11 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
         => _size is not null
             ? throw new BlockException(BlockErrorKind.Unsupported, "Cannot resize fixed-size raw disks") { NodeName = NodeName }
             : _file.ResizeAsync(length + _offset, preallocation, cancellationToken);
+
+    /// <summary>A guest must not turn an image that was guessed raw into one that the next guess takes for something else.</summary>
+    private void RefuseHeader(ReadOnlySpan<byte> start)
+    {
+        if (!ImageProbe.LooksLikeAnotherFormat(Graph.Drivers, start[..Math.Min(start.Length, ImageProbe.GuardedLength)])) return;
+        throw new BlockException(BlockErrorKind.Denied, Errno.Text(Errno.EPERM)) { NodeName = NodeName, Errno = Errno.EPERM };
+    }
 }
