@@ -170,13 +170,17 @@ internal abstract partial class BlockNode
         using IOBuffer wide = IOBuffer.Rent((int)(end - start));
         if (offset > start || end - start == alignment)
         {
+            await DebugEventAsync(BlkdebugEvent.PwritevRmwHead).ConfigureAwait(false);
             await ReadSlowAsync(start, wide.Memory[..alignment], cancellationToken).ConfigureAwait(false);
+            await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterHead).ConfigureAwait(false);
         }
 
         if (offset + buffer.Length < end && end - start > alignment)
         {
+            await DebugEventAsync(BlkdebugEvent.PwritevRmwTail).ConfigureAwait(false);
             await ReadSlowAsync(end - alignment, wide.Memory.Slice((int)(end - start) - alignment, alignment), cancellationToken)
                 .ConfigureAwait(false);
+            await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterTail).ConfigureAwait(false);
         }
 
         buffer.CopyTo(wide.Memory[(int)(offset - start)..]);
