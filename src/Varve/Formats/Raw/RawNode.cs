@@ -1,11 +1,12 @@
 using Varve.Graph;
+using Varve.IO;
 
 namespace Varve.Formats.Raw;
 
 /// <summary>A view of a child's bytes: all of them, or a window.</summary>
 internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
 {
-    private readonly bool _isGuessed = opening.IsProbed;
+    private readonly SemaphoreSlim? _headGuard = opening.IsProbed ? new(1) : null;
     private BlockNode _file = null!;
     private long _offset;
     private long? _size;
@@ -23,8 +24,11 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
 
     protected override ZeroFlags SupportedZeroFlags => ZeroFlags.Unchanged | ZeroFlags.MayUnmap | ZeroFlags.NoFallback | ZeroFlags.Fua;
 
-    /// <summary>Where the format was guessed, whole sectors, so that the first one can be judged when it is written.</summary>
-    public override int RequestAlignment => _isGuessed ? ImageProbe.GuardedLength : 1;
+    public override ValueTask CloseAsync()
+    {
+        _headGuard?.Dispose();
+        return default;
+    }
 
     public override void OnChildrenChanged() => _file = FindChild("file")?.Node!;
 
@@ -51,7 +55,6 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
         }
 
         (_offset, _size) = (offset, size);
-        TrackBecauseOfAlignment();
     }
 
     protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
@@ -59,10 +62,9 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
 
     protected override ValueTask WriteCoreAsync(
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
-    {
-        if (_isGuessed && offset < ImageProbe.GuardedLength) RefuseHeader(buffer.Span);
-        return _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken);
-    }
+        => _headGuard is not null && offset < ImageProbe.GuardedLength
+            ? WriteGuardedAsync(offset, buffer, flags, cancellationToken)
+            : _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken);
 
     protected override ValueTask WriteZeroesCoreAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
         => _file.WriteZeroesAsync(offset + _offset, length, flags, cancellationToken);
@@ -84,10 +86,27 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
             ? throw new BlockException(BlockErrorKind.Unsupported, "Cannot resize fixed-size raw disks") { NodeName = NodeName }
             : _file.ResizeAsync(length + _offset, preallocation, cancellationToken);
 
-    /// <summary>A guest must not turn an image that was guessed raw into one that the next guess takes for something else.</summary>
-    private void RefuseHeader(ReadOnlySpan<byte> start)
+    /// <summary>A node that was guessed raw refuses a write after which it would be guessed to be something else: with a header of its
+    /// own making a guest could name any file of the host as its backing file. One such write at a time, so none is put together of two.</summary>
+    private async ValueTask WriteGuardedAsync(
+        long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
-        if (!ImageProbe.LooksLikeAnotherFormat(Graph.Drivers, start[..Math.Min(start.Length, ImageProbe.GuardedLength)])) return;
-        throw new BlockException(BlockErrorKind.Denied, Errno.Text(Errno.EPERM)) { NodeName = NodeName, Errno = Errno.EPERM };
+        await _headGuard!.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            using IOBuffer head = IOBuffer.Rent(ImageProbe.GuardedLength);
+            await _file.ReadAsync(_offset, head.Memory, cancellationToken).ConfigureAwait(false);
+            buffer[..(int)Math.Min(buffer.Length, ImageProbe.GuardedLength - offset)].CopyTo(head.Memory[(int)offset..]);
+            if (ImageProbe.LooksLikeAnotherFormat(Graph.Drivers, head.Span))
+            {
+                throw new BlockException(BlockErrorKind.Denied, Errno.Text(Errno.EPERM)) { NodeName = NodeName, Offset = offset, Errno = Errno.EPERM };
+            }
+
+            await _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            _headGuard.Release();
+        }
     }
 }

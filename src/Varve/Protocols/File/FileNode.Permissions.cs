@@ -17,7 +17,7 @@ internal sealed partial class FileNode
         bool writable = !readOnly && (!Settings.AutoReadOnly || (needed & Writing) != 0);
         try
         {
-            if (writable != _file.Access.Writable) _preparedFile = _file.Reopen(_file.Access with { Writable = writable });
+            if (writable != _file.Access.Writable) _preparedFile = Reopen(writable);
             _locks?.Add(_preparedUsed, _preparedUnshared);
             _locks?.RefuseConflicts(_preparedUsed, _preparedUnshared);
             if (_preparedFile is not null)
@@ -57,6 +57,20 @@ internal sealed partial class FileNode
         _locks?.KeepOnly(_used, _unshared);
     }
 
+    /// <summary>Opens the file for its new access. Giving up write access cannot fail: where the file does not open again, the
+    /// descriptor that can do more stays, and the node refuses writes by itself.</summary>
+    private HostFile? Reopen(bool writable)
+    {
+        try
+        {
+            return _file.Reopen(_file.Access with { Writable = writable });
+        }
+        catch (BlockException) when (!writable)
+        {
+            return null;
+        }
+    }
+
     private ImageLocks? LocksOf(HostFile file)
-        => _locking == ImageLocking.Off ? null : new ImageLocks(file, Filename, isRequired: _locking == ImageLocking.On);
+        => _locking == ImageLocking.Off ? null : new ImageLocks(file, HostPath, isRequired: _locking == ImageLocking.On);
 }

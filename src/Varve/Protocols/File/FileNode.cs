@@ -34,6 +34,9 @@ internal sealed partial class FileNode : BlockNode
     /// <summary>The path the file was opened by.</summary>
     public string HostPath { get; }
 
+    /// <summary>Whether the file is open for writing now; with <c>auto-read-only</c> it is while somebody may write.</summary>
+    internal bool IsOpenForWriting => _file.Access.Writable;
+
     /// <summary>Whole sectors: what lies between the file's end and the last sector's reads as zeros.</summary>
     public override long Length => Align.Up(Volatile.Read(ref _length), Align.SectorSize);
 

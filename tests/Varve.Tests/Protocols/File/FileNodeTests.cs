@@ -117,7 +117,7 @@ public class FileNodeTests
         Assert.Equal(1.MiB + 64.KiB, node.Length);
         await node.WriteZeroesAsync(2.MiB, 64.KiB, ZeroFlags.None, default);
         Assert.Equal(2.MiB + 64.KiB, node.Length);
-        Assert.Equal(node.Length, new FileInfo(((FileNode)node).Filename).Length);
+        Assert.Equal(node.Length, new FileInfo(((FileNode)node).HostPath).Length);
         await Assert.ThrowsAsync<BlockException>(async () => await disk.WriteAsync(disk.Length, new byte[1]));
     }
 
@@ -165,7 +165,7 @@ public class FileNodeTests
         Assert.Equal(1.MiB, node.Length);
         Assert.Equal(allocated, await node.GetAllocatedSizeAsync(default));
         await node.ResizeAsync(4096, PreallocationMode.Off, default);
-        Assert.Equal(4096, new FileInfo(((FileNode)node).Filename).Length);
+        Assert.Equal(4096, new FileInfo(((FileNode)node).HostPath).Length);
     }
 
     [Fact]
