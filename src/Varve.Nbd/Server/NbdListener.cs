@@ -87,5 +87,9 @@ internal static class NbdListener
     }
 
     private static BlockException Failure(string what, SocketException e)
-        => new(BlockErrorKind.InUse, $"{what}: {Errno.Text(e.NativeErrorCode)}", e) { Errno = e.NativeErrorCode };
+    {
+        // The platform reports a directory that does not exist as an address that is not available.
+        int errno = e.SocketErrorCode == SocketError.AddressNotAvailable && what.Contains('/', StringComparison.Ordinal) ? Errno.ENOENT : e.NativeErrorCode;
+        return new BlockException(Errno.KindOf(errno), $"{what}: {Errno.Text(errno)}", e) { Errno = errno };
+    }
 }

@@ -9,7 +9,10 @@ internal static class ObjectOptions
 {
     public static ObjectType Type { get; } = new(
         "ObjectOptions",
-        [Required("qom-type", new EnumType("ObjectType", ["iothread", "secret"])), Required("id", Str)],
+        [Required("qom-type", new EnumType("ObjectType", ["iothread", "secret", "throttle-group"])), Required("id", Str)],
         "qom-type",
-        new Dictionary<string, ObjectType> { ["iothread"] = IOThread.Options, ["secret"] = Secret.Options });
+        new Dictionary<string, ObjectType>
+        {
+            ["iothread"] = IOThread.Options, ["secret"] = Secret.Options, ["throttle-group"] = ThrottleGroupObject.Options,
+        });
 }

@@ -1,9 +1,10 @@
 using System.Text.Json.Nodes;
+using Varve.Graph;
 
 namespace Varve.Qmp.Objects;
 
 /// <summary>The objects of a host, by id. Used under the control lock.</summary>
-internal sealed class ObjectRegistry : IDisposable
+internal sealed class ObjectRegistry(BlockGraph graph) : IDisposable
 {
     private const string Root = "/objects";
 
@@ -17,15 +18,18 @@ internal sealed class ObjectRegistry : IDisposable
     {
         string id = (string)options["id"]!;
         if (!IsIdentifier(id)) throw new BlockException(BlockErrorKind.Invalid, "Parameter 'id' expects an identifier");
-        QomObject made = (string)options["qom-type"]! switch
+        if (_objects.ContainsKey(id))
+        {
+            throw new BlockException(BlockErrorKind.InUse, $"attempt to add duplicate property '{id}' to object (type 'container')");
+        }
+
+        _objects.Add(id, (string)options["qom-type"]! switch
         {
             "iothread" => new IOThread(id, options),
             "secret" => new Secret(id, options, Find),
+            "throttle-group" => new ThrottleGroupObject(id, options, graph.ThrottleGroups),
             var type => throw new BlockException(BlockErrorKind.Unsupported, $"invalid object type: {type}"),
-        };
-        if (_objects.TryAdd(id, made)) return;
-        made.Close();
-        throw new BlockException(BlockErrorKind.InUse, $"attempt to add duplicate property '{id}' to object (type 'container')");
+        });
     }
 
     public void Remove(string id)

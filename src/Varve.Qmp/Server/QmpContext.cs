@@ -26,6 +26,7 @@ internal sealed class QmpContext : IAsyncDisposable
         Jobs = jobs ?? new JobRegistry(graph);
         Exports = exports ?? new ExportRegistry(graph);
         Monitors = new QmpMonitors(this);
+        Objects = new ObjectRegistry(graph);
         Jobs.Occurred += happened => Clients.Send(JobEvents.From(happened, Graph.Time));
         Exports.ExportDeleted = id => Emit(BlockEvents.ExportDeleted, new JsonObject { ["id"] = id });
     }
@@ -36,7 +37,7 @@ internal sealed class QmpContext : IAsyncDisposable
 
     public ExportRegistry Exports { get; }
 
-    public ObjectRegistry Objects { get; } = new();
+    public ObjectRegistry Objects { get; }
 
     /// <summary>Who is told events.</summary>
     public QmpClients Clients { get; } = new();

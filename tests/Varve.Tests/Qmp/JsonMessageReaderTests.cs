@@ -46,7 +46,7 @@ public sealed class JsonMessageReaderTests
         { "x%y", ["! JSON parse error, invalid keyword 'x'", "! JSON parse error, stray '%'"] },
         { "%d 8 \n5 ", ["! JSON parse error, stray '%'", "5"] },
         { "%\t6 \r7 ", ["! JSON parse error, stray '%'", "7"] },
-        { "%\"}\"{}", ["! JSON parse error, stray '%'", "! JSON parse error, expecting value", "{}"] },
+        { "%\"}{}", ["! JSON parse error, stray '%'", "! JSON parse error, expecting value", "{}"] },
         { "%x\u0001y\n{}", ["! JSON parse error, stray '%'", "! JSON parse error, stray '\u0001'", "{}"] },
         { "[\"a\tb\"]", ["! JSON parse error, stray '\"a\t'", "! JSON parse error, expecting value"] },
         { "{\"a\"%:1}", ["! JSON parse error, stray '%'", "! JSON parse error, expecting value", "1", "! JSON parse error, expecting value"] },

@@ -58,7 +58,7 @@ public sealed class QmpObjectTests
         await using QmpTestHost host = await QmpTestHost.StartAsync();
         await using QmpClient client = await host.ConnectAsync();
         await AddAsync(client, """{"qom-type":"iothread","id":"io0"}""");
-        Assert.Contains("child<iothread>", (await client.ExecuteAsync("qom-list", new() { ["path"] = "/objects" }, Cancellation))!.ToJsonString());
+        Assert.Equal("child<iothread>", (string?)(await client.ExecuteAsync("qom-list", new() { ["path"] = "/objects" }, Cancellation))![1]!["type"]);
         Assert.Equal(32768, (int)(await GetAsync("io0", "poll-max-ns"))!);
         await client.ExecuteAsync("qom-set", new() { ["path"] = "/objects/io0", ["property"] = "poll-max-ns", ["value"] = 7 }, Cancellation);
         Assert.Equal(7, (int)(await GetAsync("/objects/io0", "poll-max-ns"))!);
