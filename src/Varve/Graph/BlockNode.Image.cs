@@ -31,15 +31,28 @@ internal abstract partial class BlockNode
     public virtual ValueTask ChangeBackingFileAsync(string? backingFile, string? backingFormat, CancellationToken cancellationToken)
         => throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
 
-    /// <summary>Bytes the node's file takes on the host, or null when that is not known.</summary>
-    public virtual ValueTask<long?> GetAllocatedSizeAsync(CancellationToken cancellationToken)
-        => PrimaryChild is { } child ? child.Node.GetAllocatedSizeAsync(cancellationToken) : new((long?)null);
+    /// <summary>Bytes the node's files take on the host, backing images not counted; null when that is not known.</summary>
+    public virtual async ValueTask<long?> GetAllocatedSizeAsync(CancellationToken cancellationToken)
+    {
+        long? total = null;
+        foreach (BlockNode file in Children.Where(c => (c.Role & (ChildRole.Data | ChildRole.Metadata | ChildRole.Filtered)) != 0).Select(c => c.Node).Distinct())
+        {
+            if (await file.GetAllocatedSizeAsync(cancellationToken).ConfigureAwait(false) is not { } size) return null;
+            total = (total ?? 0) + size;
+        }
+
+        return total;
+    }
 
     /// <summary>Whether the image was not closed cleanly; null where the format does not say (QMP <c>dirty-flag</c>).</summary>
-    public virtual bool? IsDirty => null;
+    /// <remarks>A filter says what it filters says, and a plain file is never dirty.</remarks>
+    public virtual bool? IsDirty => _children.Find(c => (c.Role & ChildRole.Filtered) != 0)?.Node.IsDirty;
 
     /// <summary>Whether the image is encrypted.</summary>
     public virtual bool IsEncrypted => false;
+
+    /// <summary>QMP's <c>SnapshotInfo</c> of each snapshot inside the image; null where the format has none.</summary>
+    public virtual JsonArray? GetInternalSnapshots() => null;
 
     /// <summary>QMP's <c>ImageInfoSpecific</c>: <c>{"type": ..., "data": {...}}</c>; null where the driver has none.</summary>
     public virtual JsonObject? GetSpecificInfo() => null;

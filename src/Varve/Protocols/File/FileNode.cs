@@ -42,6 +42,8 @@ internal sealed partial class FileNode : BlockNode
 
     public override int RequestAlignment => _file.Alignment;
 
+    public override bool? IsDirty => false;
+
     public override ValueTask<long?> GetAllocatedSizeAsync(CancellationToken cancellationToken) => new(_file.AllocatedSize);
 
     public override JsonObject GetSpecificInfo()
