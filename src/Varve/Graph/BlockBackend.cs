@@ -75,6 +75,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Makes a range read as zeros.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public async ValueTask WriteZeroesAsync(
         long offset, long length, ZeroFlags flags = ZeroFlags.None, CancellationToken cancellationToken = default)
     {
@@ -92,6 +93,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Says a range is no longer needed.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public async ValueTask DiscardAsync(long offset, long length, CancellationToken cancellationToken = default)
     {
         await EnterAsync().ConfigureAwait(false);
@@ -108,6 +110,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Makes everything that completed before durable.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public async ValueTask FlushAsync(CancellationToken cancellationToken = default)
     {
         await EnterAsync().ConfigureAwait(false);
@@ -124,6 +127,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Runs something that touches the graph's data plane as one request of this backend: block status, copying up.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<T> RunAsync<T, TState>(Func<BlockNode, TState, CancellationToken, ValueTask<T>> request, TState state, CancellationToken cancellationToken = default)
     {
         await EnterAsync().ConfigureAwait(false);
@@ -196,12 +200,14 @@ internal sealed class BlockBackend : IBlockParent
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask ReadQuiescedAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         await EnterAsync().ConfigureAwait(false);
         await Finish(StartRead(offset, buffer, cancellationToken)).ConfigureAwait(false);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask WriteQuiescedAsync(long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
         await EnterAsync().ConfigureAwait(false);
@@ -219,6 +225,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Counts a request, waiting while the backend is quiesced. Every entry is paired with <see cref="Exit"/>.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     internal async ValueTask EnterAsync()
     {
         while (!TryEnter())

@@ -163,12 +163,13 @@ internal abstract partial class BlockNode
         await WriteTrackedAsync(offset, buffer, flags, cancellationToken).ConfigureAwait(false);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask ReadModifyWriteAsync(
         long offset, ReadOnlyMemory<byte> buffer, long start, long end, WriteFlags flags, CancellationToken cancellationToken)
     {
         int alignment = RequestAlignment;
         using IOBuffer wide = IOBuffer.Rent((int)(end - start));
-        if (offset > start || end - start == alignment)
+        if (offset > start || (offset + buffer.Length < end && end - start == alignment))
         {
             await DebugEventAsync(BlkdebugEvent.PwritevRmwHead).ConfigureAwait(false);
             await ReadSlowAsync(start, wide.Memory[..alignment], cancellationToken).ConfigureAwait(false);
@@ -206,6 +207,7 @@ internal abstract partial class BlockNode
         if (end < offset + length) await WriteExplicitZeroesAsync(end, offset + length - end, flags, cancellationToken).ConfigureAwait(false);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask WriteAlignedZeroesAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
     {
         RequestTracker? tracker = _tracker;
@@ -234,6 +236,7 @@ internal abstract partial class BlockNode
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask WriteExplicitZeroesAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
     {
         if ((flags & ZeroFlags.NoFallback) != 0 && Align.Is(offset, RequestAlignment) && Align.Is(length, RequestAlignment))
@@ -241,8 +244,7 @@ internal abstract partial class BlockNode
             throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
         }
 
-        WriteFlags write = (flags & ZeroFlags.Fua) != 0 ? WriteFlags.Fua : WriteFlags.None;
-        if ((flags & ZeroFlags.Unchanged) != 0) write |= WriteFlags.Unchanged;
+        WriteFlags write = (flags & ZeroFlags.Unchanged) != 0 ? WriteFlags.Unchanged : WriteFlags.None;
         using IOBuffer zeros = IOBuffer.Rent((int)Math.Min(length, IOBuffer.MaxTransfer));
         zeros.Memory.Span.Clear();
         while (length > 0)
@@ -252,8 +254,11 @@ internal abstract partial class BlockNode
             offset += piece;
             length -= piece;
         }
+
+        if ((flags & ZeroFlags.Fua) != 0) await FlushCoreAsync(cancellationToken).ConfigureAwait(false);   // once, not for every piece
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask WriteTrackedAsync(
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
@@ -283,6 +288,7 @@ internal abstract partial class BlockNode
         if ((flags & WriteFlags.Fua & ~SupportedWriteFlags) != 0) await FlushCoreAsync(cancellationToken).ConfigureAwait(false);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask DiscardSlowAsync(long offset, long length, CancellationToken cancellationToken)
     {
         RequestTracker? tracker = _tracker;
@@ -303,6 +309,7 @@ internal abstract partial class BlockNode
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<BlockStatus> GetStatusToEndAsync(long offset, long left, bool precise, CancellationToken cancellationToken)
     {
         BlockStatus status = await GetStatusCoreAsync(offset, left, precise, cancellationToken).ConfigureAwait(false);

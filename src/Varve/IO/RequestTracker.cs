@@ -1,6 +1,6 @@
 namespace Varve.IO;
 
-/// <summary>One request that is in flight in a <see cref="RequestTracker"/>.</summary>
+/// <summary>One request that is in a <see cref="RequestTracker"/>, waiting or in flight.</summary>
 internal sealed class TrackedRequest
 {
     internal long Offset, Length;
@@ -8,44 +8,54 @@ internal sealed class TrackedRequest
     internal TrackedRequest? Next, Previous;
     internal List<TaskCompletionSource>? Waiters;
 
-    internal bool Overlaps(long offset, long length) => Offset < offset + length && offset < Offset + Length;
+    internal bool Conflicts(TrackedRequest other)
+        => (Serialising || other.Serialising) && Offset < other.Offset + other.Length && other.Offset < Offset + Length;
 }
 
-// Requests in flight in one node
-//   1. A serialising request overlaps no other request in flight; others may overlap each other freely.
-//   2. Who must wait has not entered yet, so what has entered never waits here: no cycle, no deadlock.
-//   3. Waiting is first come, first served only per conflict; a serialising request cannot be starved by reads, which do not enter.
+// Requests of one node
+//   1. Two that overlap are never in flight together when one of them is serialising; others may overlap each other freely.
+//   2. The list is in order of arrival, and a request waits only for those before it, be they in flight or waiting themselves.
+//      So there is no cycle and no deadlock, and nobody is starved: writes that keep coming to a place wait behind the
+//      serialising request that came before them, instead of holding it up for ever.
+//   3. Who is in the tracker does not enter it again: the node's own work for a request goes to its driver directly.
 
 /// <summary>Makes overlapping requests wait for each other where one of them must be alone: read-modify-write, copy-on-read.</summary>
 internal sealed class RequestTracker
 {
     private readonly Lock _lock = new();
     private readonly Stack<TrackedRequest> _free = new();
-    private TrackedRequest? _first;
+    private TrackedRequest? _first, _last;
 
-    /// <summary>Registers a request, waiting first for those it must not overlap.</summary>
+    /// <summary>Registers a request, and waits for those before it that it must not overlap.</summary>
     /// <param name="offset">Bytes.</param>
     /// <param name="length">Bytes.</param>
     /// <param name="serialising">Whether the request must be alone on its range.</param>
     /// <returns>What <see cref="Exit"/> takes.</returns>
     public ValueTask<TrackedRequest> EnterAsync(long offset, long length, bool serialising)
     {
+        TrackedRequest request;
+        Task? obstacle;
         lock (_lock)
         {
-            return TryEnter(offset, length, serialising, out TrackedRequest? entered, out _)
-                ? new(entered!)
-                : EnterSlowAsync(offset, length, serialising);
+            request = _free.TryPop(out TrackedRequest? reused) ? reused : new TrackedRequest();
+            (request.Offset, request.Length, request.Serialising) = (offset, length, serialising);
+            request.Previous = _last;
+            if (_last is null) _first = request; else _last.Next = request;
+            _last = request;
+            obstacle = Obstacle(request);
         }
+
+        return obstacle is null ? new(request) : WaitAsync(request, obstacle);
     }
 
-    /// <summary>The request is done; whoever waited for it tries again.</summary>
+    /// <summary>The request is done; whoever waited for it looks again.</summary>
     public void Exit(TrackedRequest request)
     {
         List<TaskCompletionSource>? waiters;
         lock (_lock)
         {
             if (request.Previous is null) _first = request.Next; else request.Previous.Next = request.Next;
-            if (request.Next is not null) request.Next.Previous = request.Previous;
+            if (request.Next is null) _last = request.Previous; else request.Next.Previous = request.Previous;
             request.Next = request.Previous = null;
             waiters = request.Waiters;
             request.Waiters = null;
@@ -56,36 +66,28 @@ internal sealed class RequestTracker
         foreach (TaskCompletionSource waiter in waiters) waiter.SetResult();
     }
 
-    private async ValueTask<TrackedRequest> EnterSlowAsync(long offset, long length, bool serialising)
+    private async ValueTask<TrackedRequest> WaitAsync(TrackedRequest request, Task? obstacle)
     {
-        while (true)
+        while (obstacle is not null)
         {
-            Task free;
-            lock (_lock)
-            {
-                if (TryEnter(offset, length, serialising, out TrackedRequest? entered, out TrackedRequest? obstacle)) return entered!;
-                var waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-                (obstacle!.Waiters ??= []).Add(waiter);
-                free = waiter.Task;
-            }
-
-            await free.ConfigureAwait(false);
+            await obstacle.ConfigureAwait(false);
+            lock (_lock) obstacle = Obstacle(request);
         }
+
+        return request;
     }
 
-    private bool TryEnter(long offset, long length, bool serialising, out TrackedRequest? entered, out TrackedRequest? obstacle)
+    /// <summary>The end of an earlier request that stands in the way; null when none does.</summary>
+    private static Task? Obstacle(TrackedRequest request)
     {
-        entered = null;
-        for (obstacle = _first; obstacle is not null; obstacle = obstacle.Next)
+        for (TrackedRequest? earlier = request.Previous; earlier is not null; earlier = earlier.Previous)
         {
-            if ((serialising || obstacle.Serialising) && obstacle.Overlaps(offset, length)) return false;
+            if (!earlier.Conflicts(request)) continue;
+            var waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            (earlier.Waiters ??= []).Add(waiter);
+            return waiter.Task;
         }
 
-        entered = _free.TryPop(out TrackedRequest? reused) ? reused : new TrackedRequest();
-        (entered.Offset, entered.Length, entered.Serialising) = (offset, length, serialising);
-        entered.Next = _first;
-        if (_first is not null) _first.Previous = entered;
-        _first = entered;
-        return true;
+        return null;
     }
 }

@@ -4,7 +4,8 @@ using System.Runtime.InteropServices;
 namespace Varve.Interop;
 
 /// <summary>Memory outside the collector's heap, at an address that is a multiple of <see cref="Alignment"/>: it never moves.</summary>
-/// <remarks>Owned by the buffer pool, which frees it; there is no finalizer, because a span may outlive the manager.</remarks>
+/// <remarks>Owned by the buffer pool, which frees it; there is no finalizer, because a span may outlive the manager. So no collection
+/// would give memory back, and the collector is not told of it.</remarks>
 internal sealed unsafe class AlignedMemory : MemoryManager<byte>
 {
     /// <summary>Bytes; what O_DIRECT asks on every device we know.</summary>
@@ -17,7 +18,6 @@ internal sealed unsafe class AlignedMemory : MemoryManager<byte>
     {
         _length = length;
         _address = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(length, 1), Alignment);
-        GC.AddMemoryPressure(length);
     }
 
     public override Span<byte> GetSpan() => new(_address, _length);
@@ -30,7 +30,6 @@ internal sealed unsafe class AlignedMemory : MemoryManager<byte>
     {
         if (_address is null) return;
         NativeMemory.AlignedFree(_address);
-        GC.RemoveMemoryPressure(_length);
         _address = null;
     }
 }
