@@ -14,13 +14,13 @@ internal sealed partial class Qcow2Image
     internal async ValueTask OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
     {
         _file = await opening.OpenRequiredChildAsync(this, "file", ChildRole.Image, cancellationToken).ConfigureAwait(false);
-        await ReadHeaderAsync(cancellationToken).ConfigureAwait(false);
+        await ReadHeaderAsync(opening.Context.ForCheck, cancellationToken).ConfigureAwait(false);
         _options = Qcow2RuntimeOptions.Take(opening, _header);
         Reclaim = new Reclaim(ClusterSize);
         _compressed = new CompressedClusters(_file, _header.ClusterBits, _header.CompressionType);
         await ReadTablesAsync(cancellationToken).ConfigureAwait(false);
         await opening.OpenBackingAsync(this, RecordedBackingFile, RecordedBackingFormat, cancellationToken).ConfigureAwait(false);
-        if (!IsReadOnly) await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
+        if (!IsReadOnly && !opening.Context.ForCheck) await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
         if (_options.CacheCleanInterval > TimeSpan.Zero)
         {
             _cleaning = Graph.Time.CreateTimer(
@@ -28,7 +28,7 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    private async ValueTask ReadHeaderAsync(CancellationToken cancellationToken)
+    private async ValueTask ReadHeaderAsync(bool forCheck, CancellationToken cancellationToken)
     {
         byte[] head = new byte[Qcow2Header.LengthWithCompressionType];
         await _file.Node.ReadAsync(0, head, cancellationToken).ConfigureAwait(false);
@@ -36,7 +36,7 @@ internal sealed partial class Qcow2Image
         HeaderCluster cluster = await ReadHeaderClusterAsync(cancellationToken).ConfigureAwait(false);
         RefuseUnknownFeatures(cluster);
         _header.CheckLimits()?.Throw(NodeName);
-        RefuseUnsupported();
+        RefuseUnsupported(forCheck);
         (RecordedBackingFile, RecordedBackingFormat) = (cluster.BackingFile, cluster.BackingFormat);
     }
 
@@ -58,7 +58,7 @@ internal sealed partial class Qcow2Image
         throw new BlockException(BlockErrorKind.Unsupported, $"Unsupported qcow2 feature(s): {string.Join(", ", features)}") { NodeName = NodeName };
     }
 
-    private void RefuseUnsupported()
+    private void RefuseUnsupported(bool forCheck)
     {
         string? what = (_header.Incompatible & ~Supported) switch
         {
@@ -69,7 +69,7 @@ internal sealed partial class Qcow2Image
             _ => null,
         };
         if (what is not null) throw new BlockException(BlockErrorKind.Unsupported, $"Unsupported qcow2 feature(s): {what}") { NodeName = NodeName };
-        if ((_header.Incompatible & Qcow2Incompatible.Corrupt) != 0 && !IsReadOnly)
+        if ((_header.Incompatible & Qcow2Incompatible.Corrupt) != 0 && !IsReadOnly && !forCheck)
         {
             throw new BlockException(BlockErrorKind.Denied, "qcow2: Image is corrupt; cannot be opened read/write")
             {

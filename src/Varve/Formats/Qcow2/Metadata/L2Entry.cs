@@ -27,6 +27,9 @@ internal readonly record struct L2Entry(ulong Raw)
     public static L2Entry Unallocated => default;
 
     /// <summary>Reads as zeros, without a host cluster; not in version 2.</summary>
+    /// <summary>Bit 63 of L1 and L2 entries: what it points at has a refcount of exactly one.</summary>
+    public const ulong CopiedFlag = Copied;
+
     public static readonly L2Entry Zero = new(ZeroBit);
 
     /// <summary>A standard cluster whose refcount is exactly one, or a compressed one never: it may be written in place.</summary>

@@ -1,0 +1,222 @@
+using System.Buffers.Binary;
+using System.Text;
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+
+namespace Varve.Formats.Qcow2;
+
+/// <content>Counting: L1 and L2 tables, snapshots, bitmaps, the encryption header.</content>
+internal sealed partial class Qcow2Check
+{
+    private const int SnapshotEntrySize = 40, BitmapEntrySize = 24;
+
+    /// <summary>Every entry of a table of 64-bit words, read in pieces.</summary>
+    private async IAsyncEnumerable<(long Index, ulong Raw)> ReadTableAsync(
+        long offset, long count, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        byte[] piece = new byte[Math.Min(count * 8, PieceBytes)];
+        for (long first = 0; first < count; first += piece.Length / 8)
+        {
+            int length = (int)Math.Min(piece.Length, (count - first) * 8);
+            if (!await TryReadAsync(offset + first * 8, piece.AsMemory(0, length), cancellationToken).ConfigureAwait(false)) yield break;
+            for (int i = 0; i < length / 8; i++) yield return (first + i, BinaryPrimitives.ReadUInt64BigEndian(piece.AsSpan(i * 8)));
+        }
+    }
+
+    /// <summary>Reads table bytes; false, and counted as an error of the check itself, when the file cannot.</summary>
+    private async ValueTask<bool> TryReadAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        if (offset < 0 || offset > long.MaxValue - buffer.Length)
+        {
+            _result.CheckErrors++;
+            return false;
+        }
+
+        try
+        {
+            await _file.ReadAsync(offset, buffer, cancellationToken).ConfigureAwait(false);
+            return true;
+        }
+        catch (BlockException e)
+        {
+            _result.CheckErrors++;
+            Say($"ERROR: I/O error while reading a table at offset 0x{offset:x}: {e.Message}");
+            return false;
+        }
+    }
+
+    private async ValueTask CountL1Async(long offset, long count, bool isActive, CancellationToken cancellationToken)
+    {
+        Count(offset, count * 8);
+        await foreach ((_, ulong raw) in ReadTableAsync(offset, count, cancellationToken).ConfigureAwait(false))
+        {
+            var entry = new L1Entry(raw);
+            if (raw == 0) continue;
+            if (entry.HasReservedBits) Corruption($"ERROR found L1 entry with reserved bits set: {Hex(raw)}");
+            if (!entry.IsAllocated) continue;
+            Count(entry.Table.Value, ClusterSize);
+            if (!Align.Is(entry.Table.Value, ClusterSize))
+            {
+                Corruption($"ERROR l2_offset={Hex((ulong)entry.Table.Value)}: Table is not cluster aligned; L1 entry corrupted");
+            }
+
+            // A table past the end of the file reads as zeros: nothing is referenced from it.
+            if (entry.Table.Value < _fileLength) await CountL2Async(entry.Table.Value, isActive, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask CountL2Async(long offset, bool isActive, CancellationToken cancellationToken)
+    {
+        long next = 0;
+        await foreach ((long index, ulong raw) in ReadTableAsync(offset, ClusterSize / 8, cancellationToken).ConfigureAwait(false))
+        {
+            var entry = new L2Entry(raw);
+            if (raw == 0) continue;
+            if (entry.HasReservedBits) Corruption($"ERROR found l2 entry with reserved bits set: {Hex(raw)}");
+            if (entry.Kind == ClusterKind.Compressed)
+            {
+                CountCompressed(entry, isActive);
+            }
+            else if (!entry.Host.IsNone)
+            {
+                next = await CountStandardAsync(offset + index * 8, entry, next, isActive, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private void CountCompressed(L2Entry entry, bool isActive)
+    {
+        CompressedExtent extent = entry.Compressed(_header.ClusterBits);
+        if (entry.IsCopied)
+        {
+            Corruption($"ERROR: coffset=0x{extent.Host.Value:x}: copied flag must never be set for compressed clusters");
+        }
+
+        long start = Align.Down(extent.Host.Value, Align.SectorSize);
+        Count(start, Align.Up(extent.Host.Value + extent.MaxLength, Align.SectorSize) - start);
+        if (!isActive || _isRecount) return;
+        _result.AllocatedClusters++;
+        _result.CompressedClusters++;
+        _result.FragmentedClusters++;     // each one, as compressed clusters never follow each other cluster by cluster
+    }
+
+    /// <returns>Where the next cluster would lie if the file were not fragmented.</returns>
+    private async ValueTask<long> CountStandardAsync(
+        long entryOffset, L2Entry entry, long next, bool isActive, CancellationToken cancellationToken)
+    {
+        long host = entry.Host.Value;
+        if (!Align.Is(host, ClusterSize) && await HandleUnalignedAsync(entryOffset, entry, cancellationToken).ConfigureAwait(false)) return next;
+        if (isActive && !_isRecount)
+        {
+            _result.AllocatedClusters++;
+            if (next != 0 && host != next) _result.FragmentedClusters++;
+        }
+
+        Count(host, ClusterSize);
+        return host + ClusterSize;
+    }
+
+    /// <summary>A cluster between clusters: one that reads as zeros loses its place, where errors are repaired. True when it did.</summary>
+    private async ValueTask<bool> HandleUnalignedAsync(long entryOffset, L2Entry entry, CancellationToken cancellationToken)
+    {
+        string offset = Hex((ulong)entry.Host.Value);
+        if (!entry.IsZero)
+        {
+            Corruption($"ERROR offset={offset}: Data cluster is not properly aligned; L2 entry corrupted.");
+            return false;
+        }
+
+        if (!RepairsErrors)
+        {
+            Corruption($"ERROR offset={offset}: Preallocated cluster is not properly aligned; L2 entry corrupted.");
+            return false;
+        }
+
+        Say($"Repairing offset={offset}: Preallocated cluster is not properly aligned; L2 entry corrupted.");
+        await WriteEntryAsync(entryOffset, L2Entry.Zero.Raw, cancellationToken).ConfigureAwait(false);
+        _result.CorruptionsFixed++;
+        return true;
+    }
+
+    private async ValueTask WriteEntryAsync(long offset, ulong raw, CancellationToken cancellationToken)
+    {
+        byte[] bytes = new byte[8];
+        BinaryPrimitives.WriteUInt64BigEndian(bytes, raw);
+        await _file.WriteAsync(offset, bytes, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask CountSnapshotsAsync(CancellationToken cancellationToken)
+    {
+        long offset = _header.SnapshotTable.Value;
+        byte[] entry = new byte[SnapshotEntrySize];
+        for (int i = 0; i < _header.SnapshotCount; i++)
+        {
+            if (!await TryReadAsync(offset, entry, cancellationToken).ConfigureAwait(false)) return;
+            long l1Table = BinaryPrimitives.ReadInt64BigEndian(entry);
+            uint l1Size = BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(8));
+            int idSize = BinaryPrimitives.ReadUInt16BigEndian(entry.AsSpan(12)), nameSize = BinaryPrimitives.ReadUInt16BigEndian(entry.AsSpan(14));
+            uint extraSize = BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(36));
+            byte[] names = new byte[idSize + nameSize];
+            if (!await TryReadAsync(offset + SnapshotEntrySize + extraSize, names, cancellationToken).ConfigureAwait(false)) return;
+            string who = $"snapshot {Encoding.UTF8.GetString(names, 0, idSize)} ({Encoding.UTF8.GetString(names, idSize, nameSize)})";
+            offset += Align.Up(SnapshotEntrySize + extraSize + names.Length, 8);
+            if (!Align.Is(l1Table, ClusterSize))
+            {
+                Corruption($"ERROR {who} l1_offset=0x{l1Table:x}: L1 table is not cluster aligned; snapshot table entry corrupted");
+            }
+            else if (l1Size > Qcow2Header.MaxL1Bytes / 8)
+            {
+                Corruption($"ERROR {who} l1_size=0x{l1Size:x}: L1 table is too large; snapshot table entry corrupted");
+            }
+            else
+            {
+                await CountL1Async(l1Table, l1Size, isActive: false, cancellationToken).ConfigureAwait(false);
+            }
+        }
+
+        Count(_header.SnapshotTable.Value, offset - _header.SnapshotTable.Value);
+    }
+
+    private async ValueTask CountExtensionsAsync(CancellationToken cancellationToken)
+    {
+        HeaderCluster cluster = await _image.ReadHeaderClusterAsync(cancellationToken).ConfigureAwait(false);
+        if (cluster.Find(HeaderExtension.CryptoHeader) is { Data.Length: >= 16 } crypto)
+        {
+            Count(BinaryPrimitives.ReadInt64BigEndian(crypto.Data.Span), BinaryPrimitives.ReadInt64BigEndian(crypto.Data.Span[8..]));
+        }
+
+        if (cluster.Find(HeaderExtension.Bitmaps) is { Data.Length: >= 24 } bitmaps)
+        {
+            await CountBitmapsAsync(bitmaps.Data, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask CountBitmapsAsync(ReadOnlyMemory<byte> extension, CancellationToken cancellationToken)
+    {
+        uint bitmapCount = BinaryPrimitives.ReadUInt32BigEndian(extension.Span);
+        long size = BinaryPrimitives.ReadInt64BigEndian(extension.Span[8..]), offset = BinaryPrimitives.ReadInt64BigEndian(extension.Span[16..]);
+        Count(offset, size);
+        byte[] entry = new byte[BitmapEntrySize];
+        long end = offset + size;
+        for (uint i = 0; i < bitmapCount && offset <= end - BitmapEntrySize; i++)
+        {
+            if (!await TryReadAsync(offset, entry, cancellationToken).ConfigureAwait(false)) return;
+            long table = BinaryPrimitives.ReadInt64BigEndian(entry);
+            uint tableSize = BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(8));
+            int nameSize = BinaryPrimitives.ReadUInt16BigEndian(entry.AsSpan(18));
+            uint extraSize = BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(20));
+            Count(table, tableSize * 8L);
+            if (table >= 0 && table < _fileLength)
+            {
+                long inFile = Math.Min(tableSize, Align.Count(_fileLength - table, 8));
+                await foreach ((_, ulong raw) in ReadTableAsync(table, inFile, cancellationToken).ConfigureAwait(false))
+                {
+                    long host = (long)(raw & 0x00FF_FFFF_FFFF_FE00);
+                    if (host != 0) Count(host, ClusterSize);
+                }
+            }
+
+            offset += Align.Up(BitmapEntrySize + extraSize + nameSize, 8);
+        }
+    }
+}
