@@ -51,7 +51,7 @@ internal sealed class JobFixture : IAsyncDisposable
     public async Task<BlockNode> OpenAsync(JsonObject options, bool readOnly = false)
     {
         using IDisposable held = await Graph.ControlLock.EnterAsync();
-        return await Graph.OpenNodeAsync(options, new OpenContext(), new NodeSettings { ReadOnly = readOnly, Discard = true });
+        return await Graph.OpenNodeAsync(options, new OpenContext { References = ReferencePolicy.Everything }, new NodeSettings { ReadOnly = readOnly, Discard = true });
     }
 
     /// <summary>A guest: reads and writes the node.</summary>

@@ -81,7 +81,7 @@ public sealed class StreamUnderWritesTests
     }
 
     /// <summary>Each writer owns every fourth of the 4 KiB blocks, so that the model needs no order between writers.</summary>
-    private static async Task<int> WriteAndVerifyAsync(BlockBackend guest, byte[] model, int writer, int seed)
+    internal static async Task<int> WriteAndVerifyAsync(BlockBackend guest, byte[] model, int writer, int seed)
     {
         const int Block = 4096;
         var random = new Random((seed * 4) + writer);
