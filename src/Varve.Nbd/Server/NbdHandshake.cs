@@ -131,7 +131,7 @@ internal sealed class NbdHandshake(
         }
 
         NbdExport? export = server.FindExport(request.Name);
-        if (export is null || (option == OptionType.Go && !export.TryAttach(connection)))
+        if (export is null || (option == OptionType.Go && !TryAttach(export)))
         {
             RefuseUnknownExport(option, request.Name);
             return false;
