@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+using Varve.Graph;
 using Varve.Options;
 using Varve.Qmp.Schema;
 using static Varve.Options.OptionMember;
@@ -20,4 +22,19 @@ internal static class BlockEvents
 
     /// <summary>An export is gone; its id may be used again.</summary>
     public static QmpEventType ExportDeleted { get; } = new("BLOCK_EXPORT_DELETED", Required("id", Str));
+
+    /// <summary>The data of <see cref="ImageCorrupted"/>.</summary>
+    public static JsonObject Describe(ImageCorruption corruption)
+    {
+        var data = new JsonObject
+        {
+            ["device"] = "",   // no guest device is named here, the node is
+            ["node-name"] = corruption.Node.NodeName,
+            ["msg"] = corruption.Message,
+            ["fatal"] = corruption.IsFatal,
+        };
+        if (corruption.Offset is { } offset) data["offset"] = offset;
+        if (corruption.Length is { } length) data["size"] = length;
+        return data;
+    }
 }

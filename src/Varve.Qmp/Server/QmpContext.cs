@@ -28,6 +28,7 @@ internal sealed class QmpContext : IAsyncDisposable
         Monitors = new QmpMonitors(this);
         Objects = new ObjectRegistry(graph);
         Jobs.Occurred += happened => Clients.Send(JobEvents.From(happened, Graph.Time));
+        Graph.ImageCorrupted += corruption => Emit(BlockEvents.ImageCorrupted, BlockEvents.Describe(corruption));
         Exports.ExportDeleted = id => Emit(BlockEvents.ExportDeleted, new JsonObject { ["id"] = id });
     }
 

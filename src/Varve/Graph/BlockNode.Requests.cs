@@ -10,6 +10,7 @@ namespace Varve.Graph;
 /// </remarks>
 internal abstract partial class BlockNode
 {
+    private long _highestWrite;
     private RequestTracker? _tracker;
     private int _trackingUsers;
 
@@ -66,14 +67,29 @@ internal abstract partial class BlockNode
 
     /// <summary>Writes <paramref name="buffer"/>. Done when later reads see it; durable after a flush, or at once with FUA.</summary>
     public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
-        => _tracker is null && RequestAlignment == 1 && (flags & ~SupportedWriteFlags) == 0
-           && Settings.DetectZeroes == DetectZeroesMode.Off
+    {
+        NoteWrite(offset + buffer.Length);
+        return _tracker is null && RequestAlignment == 1 && (flags & ~SupportedWriteFlags) == 0
+               && Settings.DetectZeroes == DetectZeroesMode.Off
             ? WriteCoreAsync(offset, buffer, flags, cancellationToken)
             : WriteSlowAsync(offset, buffer, flags, cancellationToken);
+    }
 
     /// <summary>Makes a range read as zeros, storing as little as the driver can.</summary>
     public ValueTask WriteZeroesAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
-        => WriteZeroesSlowAsync(offset, length, flags, cancellationToken);
+    {
+        NoteWrite(offset + length);
+        return WriteZeroesSlowAsync(offset, length, flags, cancellationToken);
+    }
+
+    /// <summary>Where the write that reached furthest into the node ended, since it was opened (QMP <c>wr_highest_offset</c>).</summary>
+    public long HighestWrite => Volatile.Read(ref _highestWrite);
+
+    // Two writes at once may leave the lower end; the next one above it puts that right. Not worth an interlocked operation a write.
+    private void NoteWrite(long end)
+    {
+        if (end > _highestWrite) Volatile.Write(ref _highestWrite, end);
+    }
 
     /// <summary>Says the content is no longer needed; afterwards it reads as anything. Ragged edges are kept.</summary>
     public ValueTask DiscardAsync(long offset, long length, CancellationToken cancellationToken)
