@@ -31,6 +31,7 @@ internal sealed partial class Qcow2Image
 
         long end = offset + length;
         if (end == Length) end = Align.Up(end, ClusterSize);   // what lies behind the end of the disk is nobody's
+        await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
         EntryChange change = (flags & ZeroFlags.MayUnmap) != 0 ? EntryChange.ZeroAndUnmap : EntryChange.Zero;
         int ticket = EnterRequest();
         try
@@ -52,6 +53,8 @@ internal sealed partial class Qcow2Image
     {
         if (_isUnusable) throw Unusable();
         if (IsReadOnly) BlockThrow.ReadOnly(this);
+
+        await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
 
         // Without zero clusters the backing image would show through what was discarded.
         if (_header.Version < 3 && BackingChild is not null) return;
@@ -119,7 +122,6 @@ internal sealed partial class Qcow2Image
 
     private async ValueTask WriteZeroBytesAsync(long start, long end, CancellationToken cancellationToken)
     {
-        end = Math.Min(end, Length);
         using IOBuffer zeros = IOBuffer.Rent((int)(end - start));
         zeros.Span.Clear();
         await WritePiecesAsync(start, zeros.Memory, cancellationToken).ConfigureAwait(false);

@@ -119,29 +119,4 @@ internal sealed partial class Qcow2Image
 
         _allocator.MapMetadata(MetadataMap);
     }
-
-    /// <summary>What a writer owes an image before its first write.</summary>
-    private async ValueTask PrepareForWritingAsync(CancellationToken cancellationToken)
-    {
-        if (IsDirty == true) await RepairDirtyAsync(cancellationToken).ConfigureAwait(false);
-
-        // Whoever set these bits keeps data that our writes would make stale without a trace; persistent bitmaps are such data as
-        // long as we do not maintain them. Cleared and durable before the first write.
-        if (_header.Autoclear != Qcow2Autoclear.None)
-        {
-            await UpdateHeaderAsync(h => h with { Autoclear = Qcow2Autoclear.None }, cancellationToken).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>Rebuilds the refcounts of an image that was not closed cleanly.</summary>
-    private async ValueTask RepairDirtyAsync(CancellationToken cancellationToken)
-    {
-        CheckResult result = await CheckAsync(CheckRepair.All, messages: null, cancellationToken).ConfigureAwait(false);
-        if (result.CheckErrors > 0 || result.Corruptions > 0)
-        {
-            throw new BlockException(BlockErrorKind.Io, "Could not repair dirty image") { NodeName = NodeName };
-        }
-
-        await MarkCleanAsync(cancellationToken).ConfigureAwait(false);
-    }
 }

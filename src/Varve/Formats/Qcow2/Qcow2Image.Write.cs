@@ -24,7 +24,7 @@ internal sealed partial class Qcow2Image
         lock (TableLock)
         {
             Mapping mapping = _l2.Lookup(offset, buffer.Length);
-            if (mapping.Kind != MappingKind.Data || !mapping.IsCopied || mapping.Length != buffer.Length) goto pieces;
+            if (mapping.Kind != MappingKind.Data || !mapping.IsCopied || mapping.Length != buffer.Length || !_isPreparedForWriting) goto pieces;
             host = mapping.Host;
             if (MetadataMap.FindOverlap(host, buffer.Length) is not null) goto pieces;
             ticket = Reclaim.Enter();
@@ -63,6 +63,7 @@ internal sealed partial class Qcow2Image
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask WritePiecesAsync(long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
+        await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
         int ticket = EnterRequest();
         try
         {

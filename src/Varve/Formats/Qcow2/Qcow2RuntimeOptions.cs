@@ -37,7 +37,8 @@ internal sealed record Qcow2RuntimeOptions
     {
         DiscardReason.Request => PassDiscardRequest,
         DiscardReason.Snapshot => PassDiscardSnapshot,
-        _ => PassDiscardOther,
+        DiscardReason.Other => PassDiscardOther,
+        _ => true,
     };
 
     /// <summary>Takes the options a qcow2 node understands.</summary>

@@ -11,6 +11,9 @@ internal enum DiscardReason
 
     /// <summary>Replaced by copy-on-write, or a table that moved (<c>pass-discard-other</c>).</summary>
     Other,
+
+    /// <summary>The disk shrank: always told.</summary>
+    Always,
 }
 
 /// <summary>One reference given up: to every cluster that <paramref name="Length"/> bytes at <paramref name="Host"/> touch.</summary>

@@ -1,0 +1,63 @@
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Formats.Qcow2;
+
+/// <content>Between read-only and read-write.</content>
+internal sealed partial class Qcow2Image
+{
+    private readonly AsyncLock _preparing = new();
+    private volatile bool _isPreparedForWriting;
+    private bool? _readOnlyNext;
+
+    public override async ValueTask PreparePermissionsAsync(
+        BlockPermissions needed, BlockPermissions shared, bool readOnly, CancellationToken cancellationToken)
+    {
+        _readOnlyNext = readOnly == IsReadOnly ? null : readOnly;
+
+        // Whoever reopens has drained the node, so nothing becomes dirty between here and the change.
+        if (readOnly && !IsReadOnly && _l2 is not null && !_isUnusable) await CloseTablesAsync().ConfigureAwait(false);
+    }
+
+    public override void CommitPermissions()
+    {
+        // What a writer owes the image is paid before its first write: only then is the file below surely writable.
+        if (_readOnlyNext is not null) _isPreparedForWriting = false;
+        _readOnlyNext = null;
+    }
+
+    public override void AbortPermissions() => _readOnlyNext = null;
+
+    /// <summary>What a writer owes an image before its first write: right refcounts, and no claims that our writes would belie.</summary>
+    private ValueTask PrepareForWritingAsync(CancellationToken cancellationToken)
+        => _isPreparedForWriting ? default : PrepareForWritingOnceAsync(cancellationToken);
+
+    private async ValueTask PrepareForWritingOnceAsync(CancellationToken cancellationToken)
+    {
+        using AsyncLock.Holder held = await _preparing.EnterAsync().ConfigureAwait(false);
+        if (_isPreparedForWriting) return;
+        if (IsDirty == true) await RepairDirtyAsync(cancellationToken).ConfigureAwait(false);
+
+        // Whoever set these bits keeps data that our writes would make stale without a trace; persistent bitmaps are such data as
+        // long as we do not maintain them. Cleared and durable before the first write.
+        if (_header.Autoclear != Qcow2Autoclear.None)
+        {
+            await UpdateHeaderAsync(h => h with { Autoclear = Qcow2Autoclear.None }, cancellationToken).ConfigureAwait(false);
+        }
+
+        _isPreparedForWriting = true;
+    }
+
+    /// <summary>Rebuilds the refcounts of an image that was not closed cleanly.</summary>
+    private async ValueTask RepairDirtyAsync(CancellationToken cancellationToken)
+    {
+        CheckResult result = await CheckAsync(CheckRepair.All, messages: null, cancellationToken).ConfigureAwait(false);
+        if (result.CheckErrors > 0 || result.Corruptions > result.CorruptionsFixed)
+        {
+            throw new BlockException(BlockErrorKind.Io, "Could not repair dirty image") { NodeName = NodeName };
+        }
+
+        await MarkCleanAsync(cancellationToken).ConfigureAwait(false);
+    }
+}

@@ -1,0 +1,215 @@
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Formats.Qcow2;
+
+// Resizing: what a power loss may leave
+//   Growing: the L1 table is copied to its new place, durable, before the header names it; what must read as zeros is zeroed, durable,
+//   before the header tells the new size. Before that the image is the old one, with clusters behind its end at most.
+//   Shrinking: the header tells the new size first; clusters behind the end are given up afterwards.
+
+/// <content>Changing the size of the virtual disk.</content>
+internal sealed partial class Qcow2Image
+{
+    protected override async ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
+    {
+        if (_isUnusable) throw Unusable();
+        RefuseResize(length, preallocation);
+        await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
+        long oldLength = Length;
+        if (length < oldLength)
+        {
+            await UpdateHeaderAsync(h => h with { VirtualSize = length }, cancellationToken).ConfigureAwait(false);
+            await GiveUpBehindAsync(length, oldLength, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        await GrowL1Async(length, cancellationToken).ConfigureAwait(false);
+        await ZeroNewAsync(oldLength, length, cancellationToken).ConfigureAwait(false);
+        if (preallocation != PreallocationMode.Off)
+        {
+            await PreallocateAsync(Align.Up(oldLength, ClusterSize), length, preallocation, cancellationToken).ConfigureAwait(false);
+        }
+
+        await WritebackAsync(WritebackScope.Flush, cancellationToken).ConfigureAwait(false);
+        await UpdateHeaderAsync(h => h with { VirtualSize = length }, cancellationToken).ConfigureAwait(false);
+    }
+
+    private void RefuseResize(long length, PreallocationMode preallocation)
+    {
+        if (!Align.Is(length, Align.SectorSize)) throw Refusal(BlockErrorKind.Invalid, $"The new size must be a multiple of {Align.SectorSize}");
+        if (_header.SnapshotCount > 0 && _header.Version < 3) throw Refusal(BlockErrorKind.Unsupported, "Can't resize a v2 image which has snapshots");
+        if (length < Length && preallocation != PreallocationMode.Off)
+        {
+            throw Refusal(BlockErrorKind.Invalid, "Preallocation can't be used for shrinking an image");
+        }
+
+        if (_header.L1EntriesFor(length) > Qcow2Header.MaxL1Bytes / 8)
+        {
+            throw Refusal(BlockErrorKind.TooLarge, $"Failed to grow the L1 table: {Errno.Text(Errno.EFBIG)}");
+        }
+    }
+
+    private BlockException Refusal(BlockErrorKind kind, string message) => new(kind, message) { NodeName = NodeName };
+
+    private async ValueTask GrowL1Async(long length, CancellationToken cancellationToken)
+    {
+        int count = (int)_header.L1EntriesFor(length);
+        using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
+        if (count <= _l2.L1.Count) return;
+        await MarkDirtyAsync(cancellationToken).ConfigureAwait(false);
+
+        // The mutex keeps L1 entries as they are; once they are durable, a copy of the table is as good as the table.
+        await WritebackAsync(WritebackScope.Flush, cancellationToken).ConfigureAwait(false);
+        await _file.Node.DebugEventAsync(BlkdebugEvent.L1GrowAllocTable).ConfigureAwait(false);
+        int clusterCount = (int)Align.Count(count * 8L, ClusterSize);
+        ClusterAllocator.Run run = await _allocator.AllocateContiguousAsync(clusterCount, "L1 table", cancellationToken).ConfigureAwait(false);
+        ResidentTable old = _l2.L1, grown = old.MovedTo(run.Host, count);
+        try
+        {
+            using IOBuffer bytes = IOBuffer.Rent(clusterCount << _header.ClusterBits);
+            bytes.Span.Clear();
+            grown.CopyTo(bytes.Span);
+            await _file.Node.DebugEventAsync(BlkdebugEvent.L1GrowWriteTable).ConfigureAwait(false);
+            await _file.Node.WriteAsync(run.Host, bytes.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+            await WritebackAsync(WritebackScope.Refcounts, cancellationToken).ConfigureAwait(false);
+            await _file.Node.DebugEventAsync(BlkdebugEvent.L1GrowActivateTable).ConfigureAwait(false);
+            await UpdateHeaderAsync(h => h with { L1Table = new(run.Host), L1Size = count }, cancellationToken).ConfigureAwait(false);
+        }
+        catch when (!_headerIsUncertain)
+        {
+            await _allocator.FreeUnlinkedAsync(run).ConfigureAwait(false);   // with the header in doubt the clusters leak instead
+            throw;
+        }
+
+        lock (TableLock)
+        {
+            _l2.L1 = grown;
+            MetadataMap.Remove(old.Host, old.Count * 8L);
+            MetadataMap.Add(run.Host, count * 8L, MetadataKind.ActiveL1);
+            if (old.Count > 0) Reclaim.BecameDurable([new LostReference(old.Host, old.Count * 8L, DiscardReason.Other)]);
+        }
+    }
+
+    /// <summary>Makes the range behind the old end read as zeros: stale bytes of its last cluster, and a longer backing image.</summary>
+    private async ValueTask ZeroNewAsync(long oldLength, long length, CancellationToken cancellationToken)
+    {
+        long clusterEnd = Math.Min(Align.Up(oldLength, ClusterSize), length);
+        long covered = BackingChild is { } backing ? Math.Min(backing.Node.Length, length) : 0;
+        int ticket = EnterRequest();
+        try
+        {
+            if (oldLength < clusterEnd)
+            {
+                Mapping mapping = await MapAsync(oldLength, clusterEnd - oldLength, cancellationToken).ConfigureAwait(false);
+                bool holdsData = mapping.Kind is MappingKind.Data or MappingKind.Compressed;
+                if (holdsData || (mapping.Kind == MappingKind.Unallocated && covered > oldLength))
+                {
+                    await WriteZeroBytesAsync(oldLength, clusterEnd, cancellationToken).ConfigureAwait(false);
+                }
+            }
+
+            if (covered <= clusterEnd) return;
+            if (_header.Version >= 3)
+            {
+                await ChangeEntriesAsync(clusterEnd, Align.Up(covered, ClusterSize), EntryChange.Zero, DiscardReason.Other, cancellationToken)
+                    .ConfigureAwait(false);
+                return;
+            }
+
+            for (long at = clusterEnd; at < covered; at += IOBuffer.MaxTransfer)
+            {
+                await WriteZeroBytesAsync(at, Math.Min(at + IOBuffer.MaxTransfer, covered), cancellationToken).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            Reclaim.Exit(ticket);
+        }
+    }
+
+    /// <summary>Gives clusters to a range that has none and is not yet, or no longer, anybody's to read.</summary>
+    private async ValueTask PreallocateAsync(long start, long end, PreallocationMode mode, CancellationToken cancellationToken)
+    {
+        while (start < end)
+        {
+            Mapping mapping = await MapAsync(start, end - start, cancellationToken).ConfigureAwait(false);
+            Reservation? reservation = mapping is { Kind: MappingKind.Data, IsCopied: true }
+                ? null
+                : await ReserveAsync(start, mapping.Length, cancellationToken).ConfigureAwait(false);
+            if (reservation is null)
+            {
+                start += mapping.Length;
+                continue;
+            }
+
+            bool isLinked = false;
+            try
+            {
+                await FillAsync(reservation, mode, cancellationToken).ConfigureAwait(false);
+                Link(reservation);
+                isLinked = true;
+            }
+            finally
+            {
+                if (!isLinked) await AbandonAsync(reservation).ConfigureAwait(false);
+            }
+
+            start = reservation.GuestEnd;
+        }
+    }
+
+    /// <summary>Zeros in preallocated clusters: none where the file never held them, space or explicit zeros as the mode asks.</summary>
+    private async ValueTask FillAsync(Reservation reservation, PreallocationMode mode, CancellationToken cancellationToken)
+    {
+        long host = reservation.Run.Host, length = reservation.GuestEnd - reservation.GuestStart;
+        if (mode == PreallocationMode.Metadata && reservation.Run.IsFresh)
+        {
+            // The file reaches to the end of what is linked.
+            using IOBuffer last = IOBuffer.Rent(SectorBytes);
+            last.Span.Clear();
+            await _file.Node.WriteAsync(host + length - SectorBytes, last.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        if (mode != PreallocationMode.Full)
+        {
+            await _file.Node.WriteZeroesAsync(host, length, ZeroFlags.None, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        using IOBuffer zeros = IOBuffer.Rent((int)Math.Min(length, IOBuffer.MaxTransfer));
+        zeros.Span.Clear();
+        for (long done = 0; done < length; done += zeros.Memory.Length)
+        {
+            int piece = (int)Math.Min(length - done, zeros.Memory.Length);
+            await _file.Node.WriteAsync(host + done, zeros.Memory[..piece], WriteFlags.None, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask GiveUpBehindAsync(long length, long oldLength, CancellationToken cancellationToken)
+    {
+        await ChangeEntriesAsync(
+            Align.Up(length, ClusterSize), Align.Up(oldLength, ClusterSize), EntryChange.Forget, DiscardReason.Always, cancellationToken)
+            .ConfigureAwait(false);
+        await _file.Node.DebugEventAsync(BlkdebugEvent.L1ShrinkFreeL2Clusters).ConfigureAwait(false);
+        using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
+        {
+            lock (TableLock)
+            {
+                // Entries behind a disk may hold a snapshot's machine state only in that snapshot's own table, never in this one.
+                for (int i = (int)_header.L1EntriesFor(length); i < _header.L1EntriesFor(oldLength); i++)
+                {
+                    var entry = new L1Entry(_l2.L1[i]);
+                    if (!entry.IsAllocated) continue;
+                    _l2.L1[i] = L1Entry.Unallocated.Raw;
+                    MetadataMap.Remove(entry.Table.Value, ClusterSize);
+                    Reclaim.Unlinked(new LostReference(entry.Table.Value, ClusterSize, DiscardReason.Always));
+                }
+            }
+        }
+
+        await FlushCoreAsync(cancellationToken).ConfigureAwait(false);
+    }
+}
