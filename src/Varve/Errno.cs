@@ -9,7 +9,7 @@ internal static class Errno
         EEXIST = 17, ENODEV = 19, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, EMFILE = 24, ENOTTY = 25, ETXTBSY = 26, EFBIG = 27, ENOSPC = 28,
         ESPIPE = 29, EROFS = 30, EPIPE = 32, ERANGE = 34, ENAMETOOLONG = 36, ENOSYS = 38, ELOOP = 40, EOVERFLOW = 75, ENOLCK = 37, EOPNOTSUPP = 95,
         EADDRINUSE = 98, ENETUNREACH = 101, ECONNRESET = 104, ENOTCONN = 107, ESHUTDOWN = 108, ETIMEDOUT = 110, ECONNREFUSED = 111,
-        EHOSTUNREACH = 113, ECANCELED = 125, ENOMEDIUM = 123;
+        EHOSTUNREACH = 113, EDQUOT = 122, ECANCELED = 125, ENOMEDIUM = 123;
 
     /// <summary>The errno an edge reports for a kind when the failure did not come with one.</summary>
     public static int Of(BlockErrorKind kind) => kind switch
@@ -31,7 +31,7 @@ internal static class Errno
     {
         EOPNOTSUPP or ENOSYS or ENOTTY => BlockErrorKind.Unsupported,
         EINVAL or ENAMETOOLONG or ERANGE => BlockErrorKind.Invalid,
-        ENOSPC => BlockErrorKind.NoSpace,
+        ENOSPC or EDQUOT => BlockErrorKind.NoSpace,
         EROFS => BlockErrorKind.ReadOnly,
         ENOENT or ENOTDIR or ENXIO or ENODEV or ENOMEDIUM => BlockErrorKind.NotFound,
         EBUSY or EAGAIN or EEXIST or ETXTBSY or EADDRINUSE => BlockErrorKind.InUse,
@@ -83,6 +83,7 @@ internal static class Errno
         ECONNREFUSED => "Connection refused",
         EHOSTUNREACH => "No route to host",
         ENOMEDIUM => "No medium found",
+        EDQUOT => "Disk quota exceeded",
         ECANCELED => "Operation canceled",
         _ => $"Unknown error {errno}",
     };

@@ -53,10 +53,20 @@ internal sealed partial class FileNode : BlockNode
         return new JsonObject { ["type"] = "file", ["data"] = data };
     }
 
-    public override ValueTask CloseAsync()
+    public override async ValueTask CloseAsync()
     {
-        _file.Dispose();
-        return default;
+        try
+        {
+            if (_file.Access.Writable) await FlushCoreAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (BlockException)
+        {
+            // What nobody flushed was promised to nobody, and whoever needs it durable has flushed and been told. Closing goes on.
+        }
+        finally
+        {
+            _file.Dispose();
+        }
     }
 }
 

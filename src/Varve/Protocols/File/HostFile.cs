@@ -85,10 +85,13 @@ internal abstract class HostFile : IDisposable
     /// <summary>Creates a file, or opens the one that is there as it is, for writing.</summary>
     /// <exception cref="BlockException"><c>Could not create 'x': ...</c>, or not a regular file.</exception>
     public static HostFile Create(string filename, FdSets fdSets)
-        => OperatingSystem.IsLinux() ? LinuxFile.CreateOrOpen(filename, fdSets) : PortableFile.CreateOrOpen(filename);
+        => filename.Contains('\0') ? throw BlockException.FromErrno(Errno.EINVAL, "Could not create a file whose name has a NUL in it")
+            : OperatingSystem.IsLinux() ? LinuxFile.CreateOrOpen(filename, fdSets) : PortableFile.CreateOrOpen(filename);
 
     /// <summary>Opens an existing file by the best means of this platform.</summary>
     /// <exception cref="BlockException"><c>Could not open 'x': ...</c>, or not a regular file.</exception>
+    /// <remarks>A system call would see a name with a NUL in it end there: another file than the one that was allowed.</remarks>
     public static HostFile Open(string filename, HostFileAccess access, FdSets fdSets)
-        => OperatingSystem.IsLinux() ? LinuxFile.OpenExisting(filename, access, fdSets) : PortableFile.OpenExisting(filename, access);
+        => filename.Contains('\0') ? throw BlockException.FromErrno(Errno.EINVAL, "Could not open a file whose name has a NUL in it")
+            : OperatingSystem.IsLinux() ? LinuxFile.OpenExisting(filename, access, fdSets) : PortableFile.OpenExisting(filename, access);
 }

@@ -129,6 +129,7 @@ internal sealed class PortableFile : HostFile
         FileNotFoundException or DirectoryNotFoundException => Errno.ENOENT,
         UnauthorizedAccessException => Errno.EACCES,
         PathTooLongException => Errno.ENAMETOOLONG,
+        IOException when e.HResult is > 0 and <= 133 && !OperatingSystem.IsWindows() => e.HResult,   // .NET hands on errno there
         IOException when (e.HResult & 0xFFFF) is 0x70 or 0x27 => Errno.ENOSPC,   // ERROR_DISK_FULL, ERROR_HANDLE_DISK_FULL
         _ => Errno.EIO,
     };

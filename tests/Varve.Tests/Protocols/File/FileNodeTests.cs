@@ -238,6 +238,17 @@ public class FileNodeTests
     }
 
     [Fact]
+    public async Task Closing_writes_back_what_was_not_flushed()
+    {
+        FaultyFile? faulty = null;
+        await using var fixture = new FileFixture(new FileDriver((name, access, sets) => faulty = new FaultyFile(HostFile.Open(name, access, sets))));
+        BlockBackend disk = await fixture.OpenAsync(fixture.Directory.File("disk", 1.MiB));
+        await disk.WriteAsync(0, new byte[512]);
+        await fixture.CloseAsync(disk);
+        Assert.Equal(1, faulty!.Flushes);
+    }
+
+    [Fact]
     public async Task Flushes_are_ignored_under_no_flush()
     {
         FaultyFile? faulty = null;
@@ -277,6 +288,7 @@ public class FileNodeTests
     [InlineData("/dev/fd/999", "Could not open '{0}': No such file or directory")]
     [InlineData("/dev/fdset/999", "Could not dup FD for {0} flags 2: No such file or directory")]
     [InlineData("/dev/fdset/x", "Could not parse fdset {0}")]
+    [InlineData("/dev/null\0x", "Could not open a file whose name has a NUL in it: Invalid argument")]
     public async Task What_cannot_be_opened_is_refused_in_the_known_words(string name, string message)
     {
         await using var fixture = new FileFixture();
