@@ -116,6 +116,17 @@ internal sealed partial class NodeOpening(BlockGraph graph, BlockDriver driver, 
         => await OpenChildAsync(parent, name, role, cancellationToken).ConfigureAwait(false)
            ?? throw new BlockException(BlockErrorKind.Invalid, $"A block device must be specified for \"{name}\"");
 
+    /// <summary>Opens the child that a file name of the user's means (the image in <c>blkdebug::IMAGE</c>) and attaches it.</summary>
+    public async ValueTask<BlockChild> OpenChildByNameAsync(
+        BlockNode parent, string name, ChildRole role, string filename, CancellationToken cancellationToken)
+    {
+        JsonObject options = Take(name) as JsonObject ?? [];
+        NodeSettings settings = Settings.ForChild(role, Driver.IsFormat);
+        BlockNode child = await Graph.OpenDescribedAsync(
+            filename, (JsonObject)options.DeepClone(), Driver.IsFormat || IsProtocolLayer, Context, settings, cancellationToken).ConfigureAwait(false);
+        return await AttachAsync(parent, name, role, child, cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>Attaches a node the caller holds a reference to; the edge takes the reference over.</summary>
     public async ValueTask<BlockChild> AttachAsync(
         BlockNode parent, string name, ChildRole role, BlockNode child, CancellationToken cancellationToken)

@@ -81,7 +81,7 @@ internal sealed class BlkDebugDriver : BlockDriver
         string? image = opening.TakeString(NamedImage);
         const ChildRole Role = ChildRole.Filtered | ChildRole.Primary;
         if (image is null) await opening.OpenRequiredChildAsync(node, Image, Role, cancellationToken).ConfigureAwait(false);
-        else await opening.OpenNamedChildAsync(node, Image, Role, image, cancellationToken).ConfigureAwait(false);
+        else await opening.OpenChildByNameAsync(node, Image, Role, image, cancellationToken).ConfigureAwait(false);
 
         node.SetLimits(new BlkDebugLimits(
             Align: opening.TakeSize("align") ?? 0,

@@ -25,6 +25,8 @@ internal static class Qcow2Options
 
     public static readonly IReadOnlyList<OptionMember> Members =
     [
+        OptionMember.Required("file", BlockdevSchema.Ref),
+        OptionMember.Optional("backing", BlockdevSchema.RefOrNull),
         OptionMember.Optional("lazy-refcounts", OptionType.Bool),
         OptionMember.Optional("pass-discard-request", OptionType.Bool),
         OptionMember.Optional("pass-discard-snapshot", OptionType.Bool),
