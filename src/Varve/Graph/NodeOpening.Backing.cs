@@ -95,8 +95,9 @@ internal sealed partial class NodeOpening
     /// <summary>The context one image down; throws where the chain comes back to an image above, or gets too long.</summary>
     private OpenContext Descend(BlockNode parent, string name)
     {
-        IReadOnlyList<string> above = [.. Context.Above, Identity(parent.Filename)];
-        if (above.Contains(Identity(name), StringComparer.Ordinal))
+        string self = Identity(HolderOf(parent));
+        IReadOnlyList<string> above = [.. Context.Above, self];
+        if (above.Contains(Identity(name), StringComparer.Ordinal) || Context.Above.Contains(self, StringComparer.Ordinal))
         {
             throw new BlockException(BlockErrorKind.Invalid, $"Backing file '{name}' creates an infinite loop.") { Errno = Errno.ELOOP };
         }
@@ -109,14 +110,18 @@ internal sealed partial class NodeOpening
         return Context with { Above = above, Depth = Context.Depth + 1 };
     }
 
+    /// <summary>The name of the file that holds an image being opened: its own name is not settled yet.</summary>
+    private static string HolderOf(BlockNode parent) => parent.PrimaryChild?.Node.Filename ?? parent.Filename;
+
     private string Identity(string name) => Graph.PlainPathOf(name) is { } path ? FileNames.RealPath(path) ?? path : name;
 
     private void RequireAllowed(BlockNode parent, string name, string? path, string? recordedFormat)
     {
         if (Context.References.AllowsAnything) return;
         bool isPlain = path is not null && (string.IsNullOrEmpty(recordedFormat) || Graph.Drivers.Find(recordedFormat) is { IsFormat: true });
-        if (isPlain && Context.References.AllowsFile(path!, Graph.PlainPathOf(parent.Filename))) return;
+        string holder = HolderOf(parent);
+        if (isPlain && Context.References.AllowsFile(path!, Graph.PlainPathOf(holder))) return;
         throw new BlockException(
-            BlockErrorKind.Denied, $"Image '{parent.Filename}' refers to '{name}', which may not be opened (allowed: {Context.References.Description})");
+            BlockErrorKind.Denied, $"Image '{holder}' refers to '{name}', which may not be opened (allowed: {Context.References.Description})");
     }
 }

@@ -1,3 +1,4 @@
+using Varve.Graph;
 using Varve.Jobs;
 using Varve.Tests.Support;
 
@@ -84,7 +85,7 @@ public sealed class StreamErrorTests
     public async Task A_header_that_cannot_be_written_leaves_the_chain_as_it_was(int errno, string text)
     {
         await using JobFixture fixture = await JobFixture.WithChainAsync();
-        Graph.BlockBackend guest = await fixture.OpenGuestAsync("top");
+        BlockBackend guest = await fixture.OpenGuestAsync("top");
         byte[] before = await StreamTests.ReadAllAsync(guest);
         fixture["top"].OnHeaderWrite = _ => throw BlockException.FromErrno(errno);
 
@@ -120,7 +121,7 @@ public sealed class StreamErrorTests
     public async Task The_guest_is_served_while_the_header_is_being_written()
     {
         await using JobFixture fixture = await JobFixture.WithChainAsync();
-        Graph.BlockBackend guest = await fixture.OpenGuestAsync("top");
+        BlockBackend guest = await fixture.OpenGuestAsync("top");
         var writing = new TaskCompletionSource();
         var go = new TaskCompletionSource();
         fixture["top"].OnHeaderWrite = async _ =>
