@@ -32,14 +32,14 @@ internal sealed partial class Qcow2Driver
     /// <inheritdoc/>
     public override async ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)
     {
-        Qcow2CreateOptions create = Qcow2CreateOptions.FromJson(options);
-        BlockNode node;
+        Qcow2CreateOptions create;
         BlockBackend backend;
         using (await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
         {
-            node = await OpenFileAsync(graph, options["file"], cancellationToken).ConfigureAwait(false);
+            BlockNode node = await OpenFileAsync(graph, options["file"], cancellationToken).ConfigureAwait(false);
             try
             {
+                create = Qcow2CreateOptions.FromJson(options);   // after the file, as the reference finds fault
                 backend = await graph.OpenBackendAsync(
                     node,
                     BlockPermissions.Write | BlockPermissions.Resize,
