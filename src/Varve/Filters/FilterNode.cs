@@ -37,7 +37,12 @@ internal abstract class FilterNode(NodeOpening opening) : BlockNode(opening)
     protected override ValueTask DiscardCoreAsync(long offset, long length, CancellationToken cancellationToken)
         => Below.DiscardAsync(offset, length, cancellationToken);
 
-    protected override ValueTask FlushCoreAsync(CancellationToken cancellationToken) => Below.FlushAsync(cancellationToken);
+    protected override async ValueTask FlushCoreAsync(CancellationToken cancellationToken)
+    {
+        await Below.DebugEventAsync(BlkdebugEvent.FlushToOs).ConfigureAwait(false);
+        await Below.DebugEventAsync(BlkdebugEvent.FlushToDisk).ConfigureAwait(false);
+        await Below.FlushAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     protected override ValueTask<BlockStatus> GetStatusCoreAsync(
         long offset, long length, bool precise, CancellationToken cancellationToken)

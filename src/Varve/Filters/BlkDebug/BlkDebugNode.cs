@@ -112,10 +112,8 @@ internal sealed class BlkDebugNode(NodeOpening opening) : FilterNode(opening)
 
     protected override async ValueTask FlushCoreAsync(CancellationToken cancellationToken)
     {
-        await DebugEventAsync(BlkdebugEvent.FlushToOs).ConfigureAwait(false);
-        await DebugEventAsync(BlkdebugEvent.FlushToDisk).ConfigureAwait(false);
         await CheckAsync(0, 0, BlkDebugIOTypes.Flush).ConfigureAwait(false);
-        await Below.FlushAsync(cancellationToken).ConfigureAwait(false);
+        await base.FlushCoreAsync(cancellationToken).ConfigureAwait(false);
     }
 
     protected override async ValueTask<BlockStatus> GetStatusCoreAsync(

@@ -57,14 +57,25 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
         (_offset, _size) = (offset, size);
     }
 
+    public override ValueTask DebugEventAsync(BlkdebugEvent debugEvent) => _file.DebugEventAsync(debugEvent);
+
     protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
-        => _file.ReadAsync(offset + _offset, buffer, cancellationToken);
+    {
+        ValueTask announced = _file.DebugEventAsync(BlkdebugEvent.ReadAio);
+        return announced.IsCompletedSuccessfully
+            ? _file.ReadAsync(offset + _offset, buffer, cancellationToken)
+            : ReadAfterAsync(announced, offset, buffer, cancellationToken);
+    }
 
     protected override ValueTask WriteCoreAsync(
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
-        => _headGuard is not null && offset < ImageProbe.GuardedLength
-            ? WriteGuardedAsync(offset, buffer, flags, cancellationToken)
-            : _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken);
+    {
+        if (_headGuard is not null && offset < ImageProbe.GuardedLength) return WriteGuardedAsync(offset, buffer, flags, cancellationToken);
+        ValueTask announced = _file.DebugEventAsync(BlkdebugEvent.WriteAio);
+        return announced.IsCompletedSuccessfully
+            ? _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken)
+            : WriteAfterAsync(announced, offset, buffer, flags, cancellationToken);
+    }
 
     protected override ValueTask WriteZeroesCoreAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
         => _file.WriteZeroesAsync(offset + _offset, length, flags, cancellationToken);
@@ -72,7 +83,12 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
     protected override ValueTask DiscardCoreAsync(long offset, long length, CancellationToken cancellationToken)
         => _file.DiscardAsync(offset + _offset, length, cancellationToken);
 
-    protected override ValueTask FlushCoreAsync(CancellationToken cancellationToken) => _file.FlushAsync(cancellationToken);
+    protected override async ValueTask FlushCoreAsync(CancellationToken cancellationToken)
+    {
+        await _file.DebugEventAsync(BlkdebugEvent.FlushToOs).ConfigureAwait(false);
+        await _file.DebugEventAsync(BlkdebugEvent.FlushToDisk).ConfigureAwait(false);
+        await _file.FlushAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>The child knows; where it ends within our last sector, zeros follow.</summary>
     protected override ValueTask<BlockStatus> GetStatusCoreAsync(
@@ -85,6 +101,19 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
         => _size is not null
             ? throw new BlockException(BlockErrorKind.Unsupported, "Cannot resize fixed-size raw disks") { NodeName = NodeName }
             : _file.ResizeAsync(length + _offset, preallocation, cancellationToken);
+
+    private async ValueTask ReadAfterAsync(ValueTask announced, long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        await announced.ConfigureAwait(false);
+        await _file.ReadAsync(offset + _offset, buffer, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask WriteAfterAsync(
+        ValueTask announced, long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
+    {
+        await announced.ConfigureAwait(false);
+        await _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>A node that was guessed raw refuses a write after which it would be guessed to be something else: with a header of its
     /// own making a guest could name any file of the host as its backing file. One such write at a time, so none is put together of two.</summary>
@@ -102,6 +131,7 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
                 throw new BlockException(BlockErrorKind.Denied, Errno.Text(Errno.EPERM)) { NodeName = NodeName, Offset = offset, Errno = Errno.EPERM };
             }
 
+            await _file.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
             await _file.WriteAsync(offset + _offset, buffer, flags, cancellationToken).ConfigureAwait(false);
         }
         finally
