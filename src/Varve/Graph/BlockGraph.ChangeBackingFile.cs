@@ -22,14 +22,14 @@ internal sealed partial class BlockGraph
             throw new BlockException(BlockErrorKind.Invalid, "not allowing backing file change on an image without a backing file");
         }
 
-        root.RefuseIfBusy();
+        RequireUnblocked(root);
         if (!IsInChain(root, image))
         {
             throw new BlockException(BlockErrorKind.Invalid, $"'{device}' and image file are not in the same chain");
         }
 
         bool wasReadOnly = image.IsReadOnly;
-        if (wasReadOnly) await ReopenAsync(image, readOnly: false, cancellationToken).ConfigureAwait(false);
+        if (wasReadOnly) await SetReadOnlyAsync(image, readOnly: false, cancellationToken).ConfigureAwait(false);
         try
         {
             await image.ChangeBackingFileAsync(backingFile, image.Driver.Name, cancellationToken).ConfigureAwait(false);
@@ -40,16 +40,8 @@ internal sealed partial class BlockGraph
         }
         finally
         {
-            if (wasReadOnly) await ReopenAsync(image, readOnly: true, cancellationToken).ConfigureAwait(false);
+            if (wasReadOnly) await SetReadOnlyAsync(image, readOnly: true, cancellationToken).ConfigureAwait(false);
         }
-    }
-
-    private async ValueTask ReopenAsync(BlockNode node, bool readOnly, CancellationToken cancellationToken)
-    {
-        var change = new GraphTransaction(this);
-        change.SetReadOnly(node, readOnly);
-        await change.PrepareAsync(cancellationToken).ConfigureAwait(false);
-        await change.CommitAsync().ConfigureAwait(false);
     }
 
     private static bool IsInChain(BlockNode top, BlockNode node)

@@ -36,20 +36,30 @@ internal abstract partial class BlockNode
         {
             BlockRun run = await ChainStatus.IsAllocatedAsync(this, offset, end - offset, cancellationToken).ConfigureAwait(false);
             if (run.Length == 0) return;
-            if (!run.IsAllocated) await CopyAloneAsync(offset, (int)run.Length, cancellationToken).ConfigureAwait(false);
+            if (!run.IsAllocated)
+            {
+                BlockRun below = await ChainStatus.AboveAsync(
+                    BackingNode, null, offset, run.Length, precise: false, cancellationToken).ConfigureAwait(false);
+                run = run with { Length = below.Length };
+                bool isDone = below.IsZero && await TryWriteZeroesAloneAsync(offset, run.Length, cancellationToken).ConfigureAwait(false);
+                if (!isDone) await CopyAloneAsync(offset, (int)run.Length, cancellationToken).ConfigureAwait(false);
+            }
+
             offset += run.Length;
         }
     }
+
+    private BlockNode? BackingNode => SkipFilters().BackingChild?.Node;
 
     private async ValueTask CopyAloneAsync(long offset, int length, CancellationToken cancellationToken)
     {
         using IOBuffer data = IOBuffer.Rent(length);
         await ReadAsync(offset, data.Memory, cancellationToken).ConfigureAwait(false);
-        await DebugEventAsync(BlkdebugEvent.CorWrite).ConfigureAwait(false);
 
         // On anything but zeros the scan ends at the first byte that differs, so it costs nothing where it saves nothing.
         if (ZeroScan.IsZero(data.Span) && await TryWriteZeroesAloneAsync(offset, length, cancellationToken).ConfigureAwait(false)) return;
 
+        await DebugEventAsync(BlkdebugEvent.CorWrite).ConfigureAwait(false);
         long end = offset + length;
         WriteFlags flags = WriteFlags.Unchanged & SupportedWriteFlags;
         if (Align.Is(offset, RequestAlignment) && Align.Is(end, RequestAlignment))
@@ -64,11 +74,12 @@ internal abstract partial class BlockNode
         }
     }
 
-    private async ValueTask<bool> TryWriteZeroesAloneAsync(long offset, int length, CancellationToken cancellationToken)
+    private async ValueTask<bool> TryWriteZeroesAloneAsync(long offset, long length, CancellationToken cancellationToken)
     {
         if (!Align.Is(offset, RequestAlignment) || !Align.Is(length, RequestAlignment)) return false;
         try
         {
+            await DebugEventAsync(BlkdebugEvent.CorWrite).ConfigureAwait(false);
             ZeroFlags flags = (ZeroFlags.Unchanged | ZeroFlags.NoFallback) & SupportedZeroFlags;
             await WriteZeroesCoreAsync(offset, length, flags, cancellationToken).ConfigureAwait(false);
             return true;

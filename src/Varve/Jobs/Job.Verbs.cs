@@ -106,7 +106,7 @@ internal abstract partial class Job
 
     private void SetCancelled()
     {
-        IsCancelled = true;
+        _isCancelled = true;
         if (IsUserPaused)
         {
             IsUserPaused = false;

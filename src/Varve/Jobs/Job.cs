@@ -17,6 +17,7 @@ internal abstract partial class Job : IBlockParent
     private TaskCompletionSource? _wake, _rest;
     private int _pauseCount;
     private bool _isPaused, _hasRunEnded;
+    private volatile bool _isCancelled;
 
     protected Job(JobRegistry registry, string id, bool autoFinalize, bool autoDismiss)
     {
@@ -42,7 +43,7 @@ internal abstract partial class Job : IBlockParent
     public JobStatus Status { get; private set; }
 
     /// <summary>Whether somebody has cancelled the job.</summary>
-    public bool IsCancelled { get; private set; }
+    public bool IsCancelled => _isCancelled;
 
     /// <summary>Whether a user (or an error under <c>on-error=stop</c>) paused it, so that only a user resumes it.</summary>
     public bool IsUserPaused { get; private set; }

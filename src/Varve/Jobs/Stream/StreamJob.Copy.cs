@@ -14,6 +14,9 @@ internal sealed partial class StreamJob
     /// <summary>Bytes of a chunk: what an error costs, and what the speed limit counts in. The reference's.</summary>
     private const int ChunkSize = 512 << 10;
 
+    /// <summary>Bytes of a chunk that is known to be zeros, which costs no copying.</summary>
+    private const int ZeroChunkSize = 64 << 20;
+
     /// <summary>Chunks in flight.</summary>
     private const int WindowSize = 16;
 
@@ -66,7 +69,8 @@ internal sealed partial class StreamJob
                 .ConfigureAwait(false);
             if (!below.IsAllocated) return new Chunk(_next, below.Length, null);
 
-            (long offset, long size) = (_next, Math.Min(below.Length, ChunkSize));
+            long most = below.IsZero && Speed == 0 ? ZeroChunkSize : ChunkSize;
+            (long offset, long size) = (_next, Math.Min(below.Length, most));
             return new Chunk(offset, size, Task.Run(() => CopyAsync(offset, size)));
         }
         catch (BlockException e)

@@ -80,10 +80,7 @@ internal sealed partial class StreamJob : BlockJob
             }
         }
 
-        var change = new GraphTransaction(graph);
-        change.SetReadOnly(plan.Top, readOnly: false);
-        await change.PrepareAsync(cancellationToken).ConfigureAwait(false);
-        await change.CommitAsync().ConfigureAwait(false);
+        await graph.SetReadOnlyAsync(plan.Top, readOnly: false, cancellationToken).ConfigureAwait(false);
     }
 
     private static async ValueTask<CopyOnReadNode> InsertFilterAsync(
@@ -240,17 +237,13 @@ internal sealed partial class StreamJob : BlockJob
 
     private static async ValueTask RestoreReadOnlyAsync(BlockGraph graph, BlockNode top)
     {
-        var change = new GraphTransaction(graph);
-        change.SetReadOnly(top, readOnly: true);
         try
         {
-            await change.PrepareAsync().ConfigureAwait(false);
+            await graph.SetReadOnlyAsync(top, readOnly: true).ConfigureAwait(false);
         }
         catch (BlockException)
         {
-            return;   // somebody writes to it by now: then it stays as it is
+            // Somebody writes to it by now: then it stays as it is, as in the reference.
         }
-
-        await change.CommitAsync().ConfigureAwait(false);
     }
 }

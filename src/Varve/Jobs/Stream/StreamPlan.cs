@@ -52,7 +52,7 @@ internal sealed record StreamPlan(BlockNode Top, BlockNode BaseOverlay, BlockNod
     {
         if (options.Base is { } name)
         {
-            return BackingNames.FindBackingImage(top, name)
+            return BackingChain.FindImage(top, name)
                 ?? throw new BlockException(BlockErrorKind.NotFound, $"Can't find '{name}' in the backing chain");
         }
 
@@ -106,7 +106,7 @@ internal sealed record StreamPlan(BlockNode Top, BlockNode BaseOverlay, BlockNod
 
     private static void RefuseBusy(BlockNode top, BlockNode? end)
     {
-        for (BlockNode? node = top; node is not null && !ReferenceEquals(node, end); node = node.ChainChild?.Node) node.RefuseIfBusy();
+        for (BlockNode? node = top; node is not null && !ReferenceEquals(node, end); node = node.ChainChild?.Node) BlockGraph.RequireUnblocked(node);
     }
 
     private static void RefuseTogether(string first, string? firstValue, string second, string? secondValue)
