@@ -125,6 +125,36 @@ public sealed class Qcow2StreamTests : IDisposable
         Assert.Equal(error is null ? name : "mid.img", (string?)Info()["backing-filename"]);
     }
 
+    [Theory]
+    [InlineData("""{"driver": "raw", "node-name": "base", "file": {"driver": "blkdebug", "image": {"driver": "file", "filename": "BASE"}}}""",
+        "blkdebug::BASE", "raw")]
+    [InlineData("""{"driver": "raw", "node-name": "base", "file": {"driver": "file", "filename": "BASE"}}""", "BASE", "raw")]
+    [InlineData("""{"driver": "raw", "node-name": "base", "offset": 512, "size": 1048576, "file": {"driver": "file", "filename": "BASE"}}""",
+        """json:{"offset": 512, "driver": "raw", "size": 1048576, "file": {"driver": "file", "filename": "BASE"}}""", "raw")]
+    [InlineData("""{"driver": "null-co", "node-name": "base", "size": 4194304, "read-zeroes": true}""",
+        """json:{"read-zeroes": true, "driver": "null-co", "size": 4194304}""", "null-co")]
+    public async Task Without_a_name_from_the_caller_the_bases_own_name_is_recorded(string baseNode, string recorded, string format)
+    {
+        ReferenceTool.Run("qemu-img", "create", "-q", "-f", "raw", _folder["base.img"], "4M");
+        ReferenceTool.Run("qemu-img", "create", "-q", "-f", "qcow2", _folder["mid.img"], "4M");
+        ReferenceTool.Run("qemu-img", "create", "-q", "-f", "qcow2", _folder["top.img"], "4M");
+        await using var fixture = new JobFixture();
+        await fixture.OpenAsync((JsonObject)JsonNode.Parse(baseNode.Replace("BASE", _folder["base.img"], StringComparison.Ordinal))!);
+        foreach ((string name, string backing) in new[] { ("mid", "base"), ("top", "mid") })
+        {
+            await fixture.OpenAsync(new()
+            {
+                ["driver"] = "qcow2", ["node-name"] = name, ["backing"] = backing,
+                ["file"] = new JsonObject { ["driver"] = "file", ["filename"] = _folder[name + ".img"] },
+            });
+        }
+
+        BlockJob job = await RunAsync(fixture, new StreamOptions("top") { BaseNode = "base" });
+        Assert.Null(job.Error);
+        BlockNode top = fixture.Graph.FindNode("top")!;
+        Assert.Equal((recorded.Replace("BASE", _folder["base.img"], StringComparison.Ordinal), format), (top.RecordedBackingFile, top.RecordedBackingFormat));
+    }
+
     [Fact]
     public async Task Change_backing_file_rewrites_the_header_alone()
     {
