@@ -153,6 +153,7 @@ internal sealed partial class Qcow2Image
     /// <summary>Writes everything back at the end of the node's life, and says in the header that refcounts are right.</summary>
     private async ValueTask CloseTablesAsync()
     {
+        if (!_isPreparedForWriting) return;   // nothing was written, and an image found dirty stays so
         while (true)
         {
             await WritebackAsync(WritebackScope.Close, CancellationToken.None).ConfigureAwait(false);

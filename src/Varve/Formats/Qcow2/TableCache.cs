@@ -7,7 +7,8 @@ namespace Varve.Formats.Qcow2;
 //   1. At most one slice exists for a host offset, and a load that is under way is shared by all who want it.
 //   2. A slice that is dirty, being written or pinned is not evicted. So what a load reads from the disk is never older than
 //      what a slice held before: the disk has everything an evicted slice knew.
-//   3. The budget may be exceeded only by pinned slices: by as many as requests are in flight.
+//   3. The budget may be exceeded by pinned slices, as many as requests are in flight, and up to twofold by dirty ones that the
+//      file refuses to take.
 
 /// <summary>Keeps slices of on-disk tables within a budget of bytes. The image's table lock guards it.</summary>
 /// <param name="file">Where the tables lie.</param>
@@ -146,8 +147,16 @@ internal sealed class TableCache(BlockChild file, Lock tableLock, int sliceSize,
             if (_ring.Count < _capacity || TryEvict()) return;
         }
 
-        await writeBack(cancellationToken).ConfigureAwait(false);
-        lock (tableLock) TryEvict();   // where everything is pinned, the budget is exceeded
+        try
+        {
+            await writeBack(cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException) when (_ring.Count < 2 * _capacity)
+        {
+            // What cannot be written now stays dirty and is tried again; a flush reports it. Reads go on meanwhile.
+        }
+
+        lock (tableLock) TryEvict();   // where nothing can be evicted, the budget is exceeded
     }
 
     /// <summary>Evicts by second chance: the hand passes over slices used since it last came by.</summary>
