@@ -99,7 +99,8 @@ internal sealed class GraphTransaction(BlockGraph graph)
                     _edges[child] = edge;
                 }
 
-                if (needed == node.CumulativePermissions && shared == node.CumulativeShared && readOnly == node.IsReadOnly && node.IsOpened) continue;
+                if (!node.IsOpened) continue;   // being opened or closed: nothing to acquire for users it does not have
+                if (needed == node.CumulativePermissions && shared == node.CumulativeShared && readOnly == node.IsReadOnly) continue;
                 await node.PreparePermissionsAsync(needed, shared, readOnly, cancellationToken).ConfigureAwait(false);
                 _prepared.Add((node, needed, shared));
             }
