@@ -1,1 +1,81 @@
-namespace Varve.Cli; internal static class Program { private static int Main() => 0; }
+using Varve.Cli.Daemon;
+using Varve.Cli.Img;
+using Varve.Cli.Output;
+
+namespace Varve.Cli;
+
+/// <summary>The one executable: a tool is chosen by the name it is called by, or by the first argument.</summary>
+internal static class Program
+{
+    private static Task<int> Main(string[] args)
+    {
+        string calledAs = Path.GetFileName(Environment.GetCommandLineArgs()[0]);
+        return ToolOfLink(calledAs) is { } tool ? RunToolAsync(tool, calledAs, args) : RunVarveAsync(calledAs, args);
+    }
+
+    private static string? ToolOfLink(string name) => name switch
+    {
+        "qemu-img" => "img",
+        "qemu-storage-daemon" => "daemon",
+        _ => null,
+    };
+
+    private static async Task<int> RunToolAsync(string tool, string programName, IReadOnlyList<string> arguments)
+    {
+        ToolConsole console = ToolConsole.OfProcess(programName);
+        try
+        {
+            return tool == "img"
+                ? await new ImgTool(console).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false)
+                : await new DaemonTool(console).RunAsync(arguments).ConfigureAwait(false);
+        }
+        finally
+        {
+            console.Out.Flush();
+        }
+    }
+
+    private static async Task<int> RunVarveAsync(string calledAs, string[] args)
+    {
+        // Errors keep the reference's program names: scripts that move from "qemu-img" to "varve img" still match them.
+        switch (args.Length == 0 ? "" : args[0])
+        {
+            case "img": return await RunToolAsync("img", "qemu-img", args[1..]).ConfigureAwait(false);
+            case "daemon": return await RunToolAsync("daemon", "qemu-storage-daemon", args[1..]).ConfigureAwait(false);
+        }
+
+        ToolConsole console = ToolConsole.OfProcess(calledAs);
+        switch (args.Length == 0 ? "" : args[0])
+        {
+            case "-V" or "--version":
+                console.Out.Write($"varve {ToolVersion.Own}\n{ToolVersion.Copyright}\n");
+                break;
+            case "-h" or "--help" or "help":
+                console.Out.Write(HelpText);
+                break;
+            case "":
+                console.WriteError(HelpText);
+                return 1;
+            default:
+                console.ReportError($"unknown tool '{args[0]}'", $"Try '{calledAs} --help' for more information");
+                return 1;
+        }
+
+        console.Out.Flush();
+        return 0;
+    }
+
+    private const string HelpText = """
+        usage: varve TOOL [options]
+        A block layer for disk images in chains: qcow2 and raw, live block jobs, NBD, QMP
+
+          varve img      create, inspect, check, compare and convert images   (as qemu-img)
+          varve daemon   serve images over NBD, controlled over QMP           (as qemu-storage-daemon)
+
+          -h, --help     display this help and exit; 'varve TOOL --help' for a tool's own
+          -V, --version  output version information and exit
+
+        Called by the name qemu-img or qemu-storage-daemon (by a link), varve is that program.
+
+        """;
+}

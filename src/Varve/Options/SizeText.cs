@@ -16,7 +16,7 @@ internal enum SizeParse
 
 /// <summary>Sizes as every tool accepts them: <c>64k</c>, <c>1.5G</c>, <c>0x200</c>, <c>512</c>.</summary>
 /// <remarks>
-/// Digits, an optional fraction (only before a suffix that scales), an optional suffix letter <c>b k m g t p e</c> in either
+/// Digits, an optional fraction (other than 0 only before a suffix that scales), an optional suffix letter <c>b k m g t p e</c> in either
 /// case; or hexadecimal with neither. No exponents: <c>1E</c> is an exabyte.
 /// </remarks>
 internal static class SizeText
@@ -39,15 +39,14 @@ internal static class SizeText
     {
         bytes = 0;
         text = text.TrimStart(" \t\n\v\f\r");
-        if (text.StartsWith("-")) return text.Length > 1 && char.IsAsciiDigit(text[1]) ? SizeParse.OutOfRange : SizeParse.Malformed;
+        if (text.StartsWith("-")) return text.Length > 1 && CountDigits(text[1..]) == text.Length - 1 ? SizeParse.OutOfRange : SizeParse.Malformed;
         if (text.StartsWith("+")) text = text[1..];
         if (text.StartsWith("0x", StringComparison.OrdinalIgnoreCase)) return ParseHexadecimal(text[2..], out bytes);
 
         int digits = CountDigits(text);
         if (digits == 0) return SizeParse.Malformed;
         ReadOnlySpan<char> whole = text[..digits], rest = text[digits..], fraction = default;
-        bool hasFraction = rest.StartsWith(".");
-        if (hasFraction)
+        if (rest.StartsWith("."))
         {
             fraction = rest.Slice(1, CountDigits(rest[1..]));
             rest = rest[(1 + fraction.Length)..];
@@ -56,18 +55,21 @@ internal static class SizeText
         if (rest.Length > 1) return SizeParse.Malformed;
         char suffix = rest.IsEmpty ? defaultSuffix : char.ToLowerInvariant(rest[0]);
         int power = Suffixes.IndexOf(suffix, StringComparison.Ordinal);
-        if (power < 0 || (hasFraction && power == 0)) return SizeParse.Malformed;
+        if (power < 0 || (power == 0 && fraction.ContainsAnyExcept('0'))) return SizeParse.Malformed;
         return Scale(whole, fraction, power * 10, out bytes);
     }
 
     /// <summary>Reads a size option; what it throws is what the option parser of the command line says.</summary>
     public static long ParseOption(string name, string text)
-        => TryParse(text, out long bytes) == SizeParse.Ok
-            ? bytes
-            : throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects a non-negative number below 2^64")
+        => TryParse(text, out long bytes) switch
+        {
+            SizeParse.Ok => bytes,
+            SizeParse.OutOfRange => throw new BlockException(BlockErrorKind.Invalid, $"Value '{text}' is out of range for parameter '{name}'"),
+            _ => throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects a non-negative number below 2^64")
             {
                 Hint = "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.",
-            };
+            },
+        };
 
     private static SizeParse ParseHexadecimal(ReadOnlySpan<char> digits, out ulong bytes)
     {

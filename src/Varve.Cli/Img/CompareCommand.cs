@@ -1,0 +1,185 @@
+using Varve.Cli.CommandLine;
+using Varve.Cli.Output;
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Cli.Img;
+
+/// <summary><c>img compare</c>: whether two images show the same data.</summary>
+internal sealed class CompareCommand : ImgCommand
+{
+    private const int Differs = 1, CannotOpen = 2, CannotQuery = 3, CannotRead = 4;
+
+    private string? _format1, _format2;
+    private bool _isOptions, _quiet, _showProgress, _strict, _forceShare;
+    private CacheMode _cache = CacheMode.WriteBack;
+
+    protected override OptionTable Options { get; } = new(
+        "hf:F:T:pqsU", ("help", "h"), ("object:", null), ("image-opts", null), ("force-share", "U"));
+
+    protected override void SetOption(ImgContext context, string key, string argument)
+    {
+        switch (key)
+        {
+            case "f": _format1 = argument; break;
+            case "F": _format2 = argument; break;
+            case "T": _cache = CacheMode.TryParse(argument) ?? throw new ToolException($"Invalid source cache option: {argument}", CannotOpen); break;
+            case "p": _showProgress = true; break;
+            case "q": _quiet = true; break;
+            case "s": _strict = true; break;
+            case "U": _forceShare = true; break;
+            case "image-opts": _isOptions = true; break;
+        }
+    }
+
+    protected override async ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
+    {
+        if (operands.Count != 2) throw ToolException.Usage("Expecting two image file names");
+        NodeSettings settings = _cache.Apply(new() { ReadOnly = true, ForceShare = _forceShare });
+        BlockBackend first = await OpenAsync(operands[0], _format1).ConfigureAwait(false);
+        BlockBackend second = await OpenAsync(operands[1], _format2).ConfigureAwait(false);
+        using var progress = new ProgressMeter(context.Console, _showProgress && !_quiet);
+        var comparison = new ImageComparison(
+            new ComparedImage(first, operands[0]), new ComparedImage(second, operands[1]), _strict, progress);
+        ComparisonResult result = await comparison.RunAsync(cancellationToken).ConfigureAwait(false);
+        progress.Finish();
+        foreach (string line in result.Lines)
+        {
+            if (!_quiet) context.Console.Out.Write(line + "\n");
+        }
+
+        await context.CloseAsync(first).ConfigureAwait(false);
+        await context.CloseAsync(second).ConfigureAwait(false);
+        return result.IsIdentical ? 0 : Differs;
+
+        ValueTask<BlockBackend> OpenAsync(string name, string? format)
+            => context.OpenAsync(new ImageArgument(name, format, _isOptions) { Settings = settings, OpenFailure = CannotOpen }, cancellationToken);
+    }
+
+    /// <summary>One of the two images.</summary>
+    private sealed record ComparedImage(BlockBackend Backend, string Name)
+    {
+        public async ValueTask<MapEntry> QueryAsync(long offset, long length, CancellationToken cancellationToken)
+        {
+            try
+            {
+                return await Backend.RunAsync(
+                    static (node, range, ct) => MapEntry.QueryAsync(node, range.offset, range.length, ct), (offset, length), cancellationToken)
+                    .ConfigureAwait(false);
+            }
+            catch (BlockException)
+            {
+                throw new ToolException($"Sector allocation test failed for {Name}", CannotQuery);
+            }
+        }
+
+        public async ValueTask ReadAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+        {
+            try
+            {
+                await Backend.ReadAsync(offset, buffer, cancellationToken).ConfigureAwait(false);
+            }
+            catch (BlockException e)
+            {
+                throw new ToolException($"Error while reading offset {offset} of {Name}: {Errno.Text(e.Errno)}", CannotRead);
+            }
+        }
+    }
+
+    private sealed record ComparisonResult(bool IsIdentical, IReadOnlyList<string> Lines);
+
+    private sealed class ImageComparison(ComparedImage first, ComparedImage second, bool strict, ProgressMeter progress)
+    {
+        private readonly List<string> _lines = [];
+
+        public async ValueTask<ComparisonResult> RunAsync(CancellationToken cancellationToken)
+        {
+            long length1 = first.Backend.Length, length2 = second.Backend.Length, common = Math.Min(length1, length2);
+            progress.Total = Math.Max(length1, length2);
+            if (strict && length1 != length2) return Different("Strict mode: Image size mismatch!");
+
+            using IOBuffer buffer1 = IOBuffer.Rent(IOBuffer.MaxTransfer), buffer2 = IOBuffer.Rent(IOBuffer.MaxTransfer);
+            for (long offset = 0; offset < common;)
+            {
+                MapEntry status1 = await first.QueryAsync(offset, common - offset, cancellationToken).ConfigureAwait(false);
+                MapEntry status2 = await second.QueryAsync(offset, common - offset, cancellationToken).ConfigureAwait(false);
+                long length = Math.Min(status1.Length, status2.Length);
+                if (strict && Content(status1) != Content(status2))
+                {
+                    return Different($"Strict mode: Offset {offset} block status mismatch!");
+                }
+
+                if (!(status1.IsZero && status2.IsZero))
+                {
+                    length = Math.Min(length, IOBuffer.MaxTransfer);
+                    Memory<byte> data1 = buffer1.Memory[..(int)length], data2 = buffer2.Memory[..(int)length];
+                    await ReadOrClearAsync(first, status1, offset, data1, cancellationToken).ConfigureAwait(false);
+                    await ReadOrClearAsync(second, status2, offset, data2, cancellationToken).ConfigureAwait(false);
+                    if (FindDifference(data1.Span, data2.Span) is { } at) return Different($"Content mismatch at offset {offset + at}!");
+                }
+
+                offset += length;
+                progress.Advance(length);
+            }
+
+            if (length1 != length2)
+            {
+                _lines.Add("Warning: Image size mismatch!");
+                ComparedImage longer = length1 > length2 ? first : second;
+                if (await FindDataAsync(longer, common, buffer1.Memory, cancellationToken).ConfigureAwait(false) is { } at)
+                {
+                    return Different($"Content mismatch at offset {at}!");
+                }
+            }
+
+            _lines.Add("Images are identical.");
+            return new ComparisonResult(true, _lines);
+        }
+
+        private ComparisonResult Different(string line)
+        {
+            _lines.Add(line);
+            return new ComparisonResult(false, _lines);
+        }
+
+        private static BlockStatusFlags Content(MapEntry status)
+            => status.Flags & (BlockStatusFlags.Data | BlockStatusFlags.Zero | BlockStatusFlags.Allocated);
+
+        private static ValueTask ReadOrClearAsync(
+            ComparedImage image, MapEntry status, long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+        {
+            if (!status.IsZero) return image.ReadAsync(offset, buffer, cancellationToken);
+            buffer.Span.Clear();
+            return default;
+        }
+
+        /// <summary>The first sector that differs, as the reference reports it; null when none does.</summary>
+        private static int? FindDifference(ReadOnlySpan<byte> data1, ReadOnlySpan<byte> data2)
+        {
+            int same = data1.CommonPrefixLength(data2);
+            return same == data1.Length ? null : (int)Align.Down(same, Align.SectorSize);
+        }
+
+        private async ValueTask<long?> FindDataAsync(ComparedImage image, long start, Memory<byte> buffer, CancellationToken cancellationToken)
+        {
+            for (long offset = start; offset < image.Backend.Length;)
+            {
+                MapEntry status = await image.QueryAsync(offset, image.Backend.Length - offset, cancellationToken).ConfigureAwait(false);
+                long length = status.Length;
+                if (!status.IsZero)
+                {
+                    length = Math.Min(length, buffer.Length);
+                    Memory<byte> data = buffer[..(int)length];
+                    await image.ReadAsync(offset, data, cancellationToken).ConfigureAwait(false);
+                    int at = data.Span.IndexOfAnyExcept((byte)0);
+                    if (at >= 0) return offset + Align.Down(at, Align.SectorSize);
+                }
+
+                offset += length;
+                progress.Advance(length);
+            }
+
+            return null;
+        }
+    }
+}

@@ -1,0 +1,294 @@
+using Varve.Cli.CommandLine;
+using Varve.Cli.Output;
+using Varve.Graph;
+using Varve.IO;
+using Varve.Jobs;
+
+namespace Varve.Cli.Img;
+
+// How the copy proceeds
+//   1. The block status of the sources cuts the work into pieces: zeros, data (at most a buffer long), or left to the backing image.
+//   2. A fixed number of workers takes pieces in order. Reads run side by side; writes go out in the order of the pieces, so that a
+//      target that allocates as it is written lies in order on disk. With IsOutOfOrder they do not wait for each other.
+//   3. The first failure ends every worker; the target is then incomplete.
+
+/// <summary>Copies one image, or several in a row, into a target.</summary>
+internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend> sources, BlockBackend target, ProgressMeter progress) : IDisposable
+{
+    private const long MaxZeroes = 1L << 30;
+
+    private readonly SemaphoreSlim _pieces = new(1, 1);
+    private readonly Turnstile _turns = new();
+    private readonly RateLimit _rate = new(TimeProvider.System);
+    private long _position;      // in the target: where the next piece begins
+    private long _nextTurn;
+    private int _source;
+    private long _sourceStart;   // where the current source begins in the target
+    private bool _targetReadsZero;
+
+    /// <summary>Pieces in flight.</summary>
+    public required int Requests { get; init; }
+
+    /// <summary>Writes need not be in order.</summary>
+    public required bool IsOutOfOrder { get; init; }
+
+    /// <summary>How many zeros in a row, aligned, are left out; 0: everything is written.</summary>
+    public required long Sparse { get; init; }
+
+    /// <summary>0: no limit.</summary>
+    public required long BytesPerSecond { get; init; }
+
+    /// <summary>What cannot be read becomes zeros, with a warning.</summary>
+    public required bool IsSalvaging { get; init; }
+
+    /// <summary>The target reads as zeros already.</summary>
+    public required bool IsTargetZero { get; init; }
+
+    /// <summary>The target has a backing image: what the top layer of a source does not hold is left to it.</summary>
+    public required bool SkipsBacking { get; init; }
+
+    /// <summary>Copies everything and flushes the target.</summary>
+    public async ValueTask RunAsync(CancellationToken cancellationToken)
+    {
+        _rate.SetSpeed(BytesPerSecond);
+        _targetReadsZero = IsTargetZero || (!SkipsBacking && Sparse != 0 && await TryZeroTargetAsync(cancellationToken).ConfigureAwait(false));
+        using var failure = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var workers = new Task[Requests];
+        for (int i = 0; i < workers.Length; i++) workers[i] = WorkAsync(failure);
+        try
+        {
+            await Task.WhenAll(workers).ConfigureAwait(false);
+        }
+        catch (Exception)
+        {
+            // Those that were cancelled because of the first failure have nothing to say.
+            Task? first = workers.FirstOrDefault(w => w.Exception?.InnerException is ToolException);
+            if (first is not null) await first.ConfigureAwait(false);
+            throw;
+        }
+
+        await target.FlushAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    public void Dispose() => _pieces.Dispose();
+
+    private async ValueTask<bool> TryZeroTargetAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await target.WriteZeroesAsync(0, target.Length, ZeroFlags.MayUnmap | ZeroFlags.NoFallback, cancellationToken).ConfigureAwait(false);
+            return true;
+        }
+        catch (BlockException e) when (e.Kind == BlockErrorKind.Unsupported)
+        {
+            return false;
+        }
+    }
+
+    private async Task WorkAsync(CancellationTokenSource failure)
+    {
+        await Task.Yield();
+        using IOBuffer buffer = IOBuffer.Rent(IOBuffer.MaxTransfer);
+        try
+        {
+            while (await TakePieceAsync(failure.Token).ConfigureAwait(false) is { } piece)
+            {
+                await CopyAsync(piece, buffer.Memory, failure.Token).ConfigureAwait(false);
+                progress.Advance(piece.Length);
+            }
+        }
+        catch
+        {
+            await failure.CancelAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    // ---- Taking pieces
+
+    private enum PieceKind { Data, Zero, Backing }
+
+    private readonly record struct Piece(PieceKind Kind, BlockBackend Source, long SourceOffset, long Offset, long Length, long Turn);
+
+    private async ValueTask<Piece?> TakePieceAsync(CancellationToken cancellationToken)
+    {
+        await _pieces.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            while (_source < sources.Count && _position - _sourceStart >= sources[_source].Length)
+            {
+                _sourceStart += sources[_source++].Length;
+            }
+
+            if (_source == sources.Count) return null;
+            BlockBackend source = sources[_source];
+            long offset = _position - _sourceStart;
+            (PieceKind kind, long length) = await QueryAsync(source, offset, cancellationToken).ConfigureAwait(false);
+            var piece = new Piece(kind, source, offset, _position, length, _nextTurn++);
+            _position += length;
+            TimeSpan delay = _rate.GetDelay();
+            if (delay > TimeSpan.Zero) await Task.Delay(delay, cancellationToken).ConfigureAwait(false);
+            _rate.Account(length);
+            return piece;
+        }
+        finally
+        {
+            _pieces.Release();
+        }
+    }
+
+    private async ValueTask<(PieceKind Kind, long Length)> QueryAsync(BlockBackend source, long offset, CancellationToken cancellationToken)
+    {
+        BlockRun run;
+        try
+        {
+            run = await source.RunAsync(
+                (node, start, ct) => ChainStatus.AboveAsync(
+                    node, SkipsBacking ? node.SkipFilters() : null, start, Math.Min(node.Length - start, MaxZeroes), precise: true, ct),
+                offset,
+                cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e) when (!IsSalvaging)
+        {
+            throw new ToolException($"error while reading block status at offset {offset}: {Errno.Text(e.Errno)}");
+        }
+        catch (BlockException)
+        {
+            return (PieceKind.Data, Math.Min(source.Length - offset, IOBuffer.MaxTransfer));
+        }
+
+        if (SkipsBacking && !run.IsAllocated) return (PieceKind.Backing, run.Length);
+        if (run.IsZero || !run.IsAllocated) return (PieceKind.Zero, run.Length);
+
+        // Pieces of data end where a piece that began at 0 would, so that zeros are looked for in aligned units.
+        long end = Align.Down(offset + IOBuffer.MaxTransfer, IOBuffer.MaxTransfer);
+        return (PieceKind.Data, Math.Min(run.Length, end - offset));
+    }
+
+    // ---- Copying a piece
+
+    private async ValueTask CopyAsync(Piece piece, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        Memory<byte> data = default;
+        if (piece.Kind == PieceKind.Data)
+        {
+            data = buffer[..(int)piece.Length];
+            await ReadAsync(piece, data, cancellationToken).ConfigureAwait(false);
+        }
+
+        if (!IsOutOfOrder) await _turns.WaitAsync(piece.Turn, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            if (piece.Kind == PieceKind.Data) await WriteAsync(piece.Offset, data, cancellationToken).ConfigureAwait(false);
+            else if (piece.Kind == PieceKind.Zero) await WriteZeroesAsync(piece.Offset, piece.Length, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            throw new ToolException($"error while writing at byte {piece.Offset}: {Errno.Text(e.Errno)}");
+        }
+
+        if (!IsOutOfOrder) _turns.Pass();
+    }
+
+    private async ValueTask ReadAsync(Piece piece, Memory<byte> data, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await piece.Source.ReadAsync(piece.SourceOffset, data, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e) when (!IsSalvaging)
+        {
+            throw new ToolException($"error while reading at byte {piece.Offset}: {Errno.Text(e.Errno)}");
+        }
+        catch (BlockException e) when (data.Length <= Align.SectorSize)
+        {
+            console.Warn($"error while reading offset {piece.SourceOffset}: {Errno.Text(e.Errno)}");
+            data.Span.Clear();
+        }
+        catch (BlockException)
+        {
+            // Somewhere in here: half by half, down to the sectors that really cannot be read.
+            int half = (int)Align.Up(data.Length / 2, Align.SectorSize);
+            await ReadAsync(piece, data[..half], cancellationToken).ConfigureAwait(false);
+            Piece rest = piece with { SourceOffset = piece.SourceOffset + half, Offset = piece.Offset + half };
+            await ReadAsync(rest, data[half..], cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, CancellationToken cancellationToken)
+    {
+        while (!data.IsEmpty)
+        {
+            int length = RunLength(offset, data.Span, out bool isZero);
+            if (isZero) await WriteZeroesAsync(offset, length, cancellationToken).ConfigureAwait(false);
+            else await target.WriteAsync(offset, data[..length], cancellationToken: cancellationToken).ConfigureAwait(false);
+            offset += length;
+            data = data[length..];
+        }
+    }
+
+    /// <summary>How far the data stays zero, or stays other than zero, in aligned units of <see cref="Sparse"/>.</summary>
+    private int RunLength(long offset, ReadOnlySpan<byte> data, out bool isZero)
+    {
+        isZero = false;
+        if (Sparse == 0) return data.Length;
+        int end = 0;
+        while (end < data.Length)
+        {
+            long unitEnd = (offset + end) / Sparse * Sparse + Sparse;
+            int next = (int)Math.Min(unitEnd - offset, data.Length);
+            bool unitIsZero = ZeroScan.IsZero(data[end..next]);
+            if (end == 0) isZero = unitIsZero;
+            else if (unitIsZero != isZero) break;
+            end = next;
+        }
+
+        return end;
+    }
+
+    private async ValueTask WriteZeroesAsync(long offset, long length, CancellationToken cancellationToken)
+    {
+        if (Sparse != 0)
+        {
+            if (!_targetReadsZero) await target.WriteZeroesAsync(offset, length, ZeroFlags.MayUnmap, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        using IOBuffer zeros = IOBuffer.Rent((int)Math.Min(length, IOBuffer.MaxTransfer));
+        zeros.Span.Clear();
+        for (long end = offset + length; offset < end;)
+        {
+            int piece = (int)Math.Min(end - offset, zeros.Memory.Length);
+            await target.WriteAsync(offset, zeros.Memory[..piece], cancellationToken: cancellationToken).ConfigureAwait(false);
+            offset += piece;
+        }
+    }
+
+    /// <summary>Lets holders of consecutive numbers through, one after the other.</summary>
+    private sealed class Turnstile
+    {
+        private readonly Lock _lock = new();
+        private readonly Dictionary<long, TaskCompletionSource> _waiting = [];
+        private long _now;
+
+        public Task WaitAsync(long turn, CancellationToken cancellationToken)
+        {
+            TaskCompletionSource waiter;
+            lock (_lock)
+            {
+                if (turn == _now) return Task.CompletedTask;
+                waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                _waiting.Add(turn, waiter);
+            }
+
+            return waiter.Task.WaitAsync(cancellationToken);
+        }
+
+        public void Pass()
+        {
+            TaskCompletionSource? next;
+            lock (_lock) _waiting.Remove(++_now, out next);
+            next?.SetResult();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+using Varve.Cli.CommandLine;
+
+namespace Varve.Cli.Img;
+
+/// <summary>A subcommand of <c>img</c>: its options become fields, then it runs.</summary>
+internal abstract class ImgCommand
+{
+    /// <summary>The options it takes.</summary>
+    protected abstract OptionTable Options { get; }
+
+    /// <summary>Reads the arguments and does the work.</summary>
+    /// <returns>The exit status.</returns>
+    public async ValueTask<int> RunAsync(ImgContext context, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
+    {
+        var reader = new OptionReader(Options, arguments);
+        for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
+        {
+            if (next != OptionEvent.Option) throw OptionProblem(next, reader);
+            switch (reader.Key)
+            {
+                case "h":
+                    context.Console.Out.Write(ImgHelp.Text(context.Console.ProgramName));
+                    return 0;
+                case "object":
+                    context.Objects.Add(reader.Argument);
+                    break;
+                default:
+                    SetOption(context, reader.Key, reader.Argument);
+                    break;
+            }
+        }
+
+        return await ExecuteAsync(context, reader.Operands, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Takes note of an option.</summary>
+    /// <exception cref="ToolException">The argument is refused.</exception>
+    protected abstract void SetOption(ImgContext context, string key, string argument);
+
+    /// <summary>Does the work.</summary>
+    /// <returns>The exit status.</returns>
+    protected abstract ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken);
+
+    /// <summary>How the reference names an option it does not know, or one that lacks its argument.</summary>
+    internal static ToolException OptionProblem(OptionEvent problem, OptionReader reader) => ToolException.Usage(
+        problem == OptionEvent.MissingArgument
+            ? $"missing argument for option '{reader.LastRead}'"
+            : $"unrecognized option '{reader.LastRead}'");
+
+    /// <summary>The argument of <c>--output</c>: true for JSON.</summary>
+    protected static bool ParseOutputFormat(string word) => word switch
+    {
+        "json" => true,
+        "human" => false,
+        _ => throw new ToolException("--output must be used with human or json as argument."),
+    };
+}

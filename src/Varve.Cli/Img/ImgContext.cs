@@ -1,0 +1,96 @@
+using System.Text.Json.Nodes;
+using Varve.Cli.CommandLine;
+using Varve.Cli.Output;
+using Varve.Graph;
+using Varve.Options;
+
+namespace Varve.Cli.Img;
+
+/// <summary>What a subcommand works with: the console, and a graph of its own in which it opens images.</summary>
+internal sealed class ImgContext(ToolConsole console) : IAsyncDisposable
+{
+    public ToolConsole Console { get; } = console;
+
+    /// <summary>The objects of <c>--object</c>.</summary>
+    public ImgObjects Objects { get; } = new();
+
+    public BlockGraph Graph { get; } = new();
+
+    /// <summary>The tools follow every name an image holds, as the reference's do.</summary>
+    public OpenContext OpenContext => new() { References = ReferencePolicy.Everything, Warn = text => Console.Warn(text) };
+
+    /// <summary>Opens an image that was named on the command line.</summary>
+    /// <param name="image">How it was named.</param>
+    /// <param name="cancellationToken">Ends the opening.</param>
+    /// <returns>The node; the caller holds a reference.</returns>
+    /// <exception cref="ToolException">It could not be opened; the message names it.</exception>
+    public async ValueTask<BlockNode> OpenNodeAsync(ImageArgument image, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using IDisposable held = await Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
+            OpenContext context = OpenContext with { NoBacking = image.NoBacking, NoIO = image.NoIO };
+            NodeSettings settings = image.Settings;
+            if (!image.IsOptions)
+            {
+                var options = new JsonObject();
+                if (image.Format is not null) options["driver"] = image.Format;
+                return await Graph.OpenImageAsync(image.Text, options, context, settings, cancellationToken).ConfigureAwait(false);
+            }
+
+            JsonObject described = OptionString.Parse(image.Text, impliedKey: "file", text => Console.Warn(text));
+            return await Graph.OpenImageAsync(null, described, context, settings, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            throw ToolException.From($"Could not open '{image.Text}': ", e, image.OpenFailure);
+        }
+    }
+
+    /// <summary>Opens an image and takes a hold on its data.</summary>
+    public async ValueTask<BlockBackend> OpenAsync(ImageArgument image, CancellationToken cancellationToken)
+    {
+        BlockNode node = await OpenNodeAsync(image, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            using IDisposable held = await Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
+            BlockPermissions needed = BlockPermissions.ConsistentRead
+                | (image.Settings.ReadOnly ? BlockPermissions.None : BlockPermissions.Write | BlockPermissions.Resize);
+            BlockBackend backend = await Graph.OpenBackendAsync(
+                node, needed, BlockPermissions.All, cancellationToken: cancellationToken).ConfigureAwait(false);
+            await Graph.ReleaseAsync(node).ConfigureAwait(false);
+            return backend;
+        }
+        catch (BlockException e)
+        {
+            throw ToolException.From($"Could not open '{image.Text}': ", e, image.OpenFailure);
+        }
+    }
+
+    /// <summary>Ends a hold on an image; what closing has to write is written before this is done.</summary>
+    public async ValueTask CloseAsync(BlockBackend backend)
+    {
+        using IDisposable held = await Graph.ControlLock.EnterAsync().ConfigureAwait(false);
+        await backend.CloseAsync().ConfigureAwait(false);
+    }
+
+    public ValueTask DisposeAsync() => Graph.DisposeAsync();
+}
+
+/// <summary>An image as the command line names it, and how it is to be opened.</summary>
+/// <param name="Text">A file name, or with <paramref name="IsOptions"/> an option string.</param>
+/// <param name="Format">The driver given with <c>-f</c>; null: found out.</param>
+/// <param name="IsOptions">Whether <c>--image-opts</c> was given.</param>
+internal sealed record ImageArgument(string Text, string? Format, bool IsOptions)
+{
+    public NodeSettings Settings { get; init; } = new() { ReadOnly = true };
+
+    /// <summary>Leave the backing chain closed.</summary>
+    public bool NoBacking { get; init; }
+
+    /// <summary>Look at metadata only.</summary>
+    public bool NoIO { get; init; }
+
+    /// <summary>The exit status when it cannot be opened.</summary>
+    public int OpenFailure { get; init; } = 1;
+}

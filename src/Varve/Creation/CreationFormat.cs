@@ -1,0 +1,40 @@
+using System.Text.Json.Nodes;
+using Varve.Graph;
+using Varve.Options;
+
+namespace Varve.Creation;
+
+/// <summary>How an image of one driver is created from the option list of a command line.</summary>
+/// <remarks>The list is older than <c>blockdev-create</c> and spelled differently; here it is turned into one or more of those.</remarks>
+internal abstract class CreationFormat
+{
+    /// <summary>The driver.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>What may be given, in the order tools show it.</summary>
+    public abstract IReadOnlyList<CreationOption> Options { get; }
+
+    /// <summary>Creates the image. Needs the control lock.</summary>
+    /// <param name="graph">Nodes needed on the way are opened in it, and closed again.</param>
+    /// <param name="filename">A path, or a name with a protocol prefix.</param>
+    /// <param name="values">The options, with <c>size</c> among them.</param>
+    /// <param name="cancellationToken">Ends the creation; what exists by then stays.</param>
+    /// <exception cref="BlockException">An option's value is refused, or something could not be written.</exception>
+    public abstract ValueTask CreateAsync(BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken);
+
+    /// <summary>The format of that name, or null where the driver cannot create.</summary>
+    public static CreationFormat? Find(string driver) => driver switch
+    {
+        "raw" => new RawCreation(),
+        "file" => new FileCreation(),
+        "qcow2" => new Qcow2Creation(),
+        _ => null,
+    };
+
+    /// <summary>Checks the options of a <c>blockdev-create</c> by its driver's declaration, and runs it.</summary>
+    protected static ValueTask RunAsync(BlockGraph graph, string driver, JsonObject options, CancellationToken cancellationToken)
+    {
+        BlockDriver found = graph.Drivers.Find(driver)!;
+        return found.CreateAsync(graph, OptionChecker.Check(found.CreateOptions!, options, OptionStyle.Keyval), cancellationToken);
+    }
+}

@@ -1,0 +1,40 @@
+using System.Text.Json.Nodes;
+using Varve.Graph;
+using static Varve.Creation.CreationOptionType;
+
+namespace Varve.Creation;
+
+/// <summary><c>file</c>: a file of the host.</summary>
+internal class FileCreation : CreationFormat
+{
+    public override string Name => "file";
+
+    public override IReadOnlyList<CreationOption> Options { get; } =
+    [
+        new("size", Size, "Virtual disk size"),
+        new("preallocation", Text, "Preallocation mode (allowed values: off, falloc, full)"),
+        new("nocow", Switch, "Turn off copy-on-write (valid only on btrfs)"),
+        new("extent_size_hint", Size, "Extent size hint for the image file, 0 to disable"),
+    ];
+
+    public override ValueTask CreateAsync(BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
+        => CreateFileAsync(graph, filename, values["size"] ?? "0", values["preallocation"], values, cancellationToken);
+
+    /// <summary>Creates a file of a given size, taking only what concerns the file itself from <paramref name="values"/>.</summary>
+    public static async ValueTask CreateFileAsync(
+        BlockGraph graph, string filename, string size, string? preallocation, CreationOptionValues values, CancellationToken cancellationToken)
+    {
+        JsonObject options = graph.Drivers.Find("file")!.ParseFilename(filename);
+        options["size"] = size;
+        if (preallocation is not null) options["preallocation"] = preallocation;
+        if (values.Given("nocow") is { } nocow) options["nocow"] = nocow;
+        if (values.Given("extent_size_hint") is { } hint) options["extent-size-hint"] = hint;
+        await RunAsync(graph, "file", options, cancellationToken).ConfigureAwait(false);
+    }
+}
+
+/// <summary><c>raw</c>: the file and nothing else.</summary>
+internal sealed class RawCreation : FileCreation
+{
+    public override string Name => "raw";
+}

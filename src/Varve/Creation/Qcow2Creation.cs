@@ -1,0 +1,107 @@
+using System.Text.Json.Nodes;
+using Varve.Graph;
+using static Varve.Creation.CreationOptionType;
+
+namespace Varve.Creation;
+
+/// <summary><c>qcow2</c>: a file, then the metadata in it.</summary>
+internal sealed class Qcow2Creation : CreationFormat
+{
+    // The command line's names and those of blockdev-create, for values that pass unchanged.
+    private static readonly (string Option, string Member)[] s_members =
+    [
+        ("size", "size"), ("data_file_raw", "data-file-raw"), ("backing_file", "backing-file"), ("backing_fmt", "backing-fmt"),
+        ("cluster_size", "cluster-size"), ("preallocation", "preallocation"), ("lazy_refcounts", "lazy-refcounts"),
+        ("refcount_bits", "refcount-bits"), ("compression_type", "compression-type"), ("extended_l2", "extended-l2"),
+    ];
+
+    public override string Name => "qcow2";
+
+    public override IReadOnlyList<CreationOption> Options { get; } =
+    [
+        new("encryption", Switch, "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"),
+        new("encrypt.format", Text, "Encrypt the image, format choices: 'aes', 'luks'"),
+        new("encrypt.key-secret", Text, "ID of secret providing qcow AES key or LUKS passphrase"),
+        new("encrypt.cipher-alg", Text, "Name of encryption cipher algorithm"),
+        new("encrypt.cipher-mode", Text, "Name of encryption cipher mode"),
+        new("encrypt.ivgen-alg", Text, "Name of IV generator algorithm"),
+        new("encrypt.ivgen-hash-alg", Text, "Name of IV generator hash algorithm"),
+        new("encrypt.hash-alg", Text, "Name of encryption hash algorithm"),
+        new("encrypt.iter-time", Number, "Time to spend in PBKDF in milliseconds"),
+        new("cluster_size", Size, "qcow2 cluster size", "65536"),
+        new("extended_l2", Switch, "Extended L2 tables", "off"),
+        new("preallocation", Text, "Preallocation mode (allowed values: off, metadata, falloc, full)"),
+        new("compression_type", Text, "Compression method used for image cluster compression", "zlib"),
+        new("size", Size, "Virtual disk size"),
+        new("compat", Text, "Compatibility level (v2 [0.10] or v3 [1.1])"),
+        new("backing_file", Text, "File name of a base image"),
+        new("backing_fmt", Text, "Image format of the base image"),
+        new("data_file", Text, "File name of an external data file"),
+        new("data_file_raw", Switch, "The external data file must stay valid as a raw image"),
+        new("lazy_refcounts", Switch, "Postpone refcount updates", "off"),
+        new("refcount_bits", Number, "Width of a reference count entry in bits", "16"),
+    ];
+
+    public override async ValueTask CreateAsync(
+        BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
+    {
+        var made = new List<(BlockNode Node, string Filename)>();
+        bool complete = false;
+        try
+        {
+            JsonObject options = Translate(values);
+            await MakeFileAsync(graph, filename, values, made, cancellationToken).ConfigureAwait(false);
+            options["file"] = made[0].Node.NodeName;
+            if (values.Given("data_file") is { } dataFile)
+            {
+                await MakeFileAsync(graph, dataFile, values, made, cancellationToken).ConfigureAwait(false);
+                options["data-file"] = made[1].Node.NodeName;
+            }
+
+            await RunAsync(graph, "qcow2", options, cancellationToken).ConfigureAwait(false);
+            complete = true;
+        }
+        finally
+        {
+            foreach ((BlockNode node, _) in made) await graph.ReleaseAsync(node).ConfigureAwait(false);
+            if (!complete) DeleteFiles(graph, made.Select(m => m.Filename));
+        }
+    }
+
+    private static JsonObject Translate(CreationOptionValues values)
+    {
+        if (values["encryption"] == "on" || values.Given("encrypt.format") is not null)
+        {
+            throw new BlockException(BlockErrorKind.Unsupported, "Encrypted qcow2 images cannot be created yet");
+        }
+
+        var options = new JsonObject();
+        foreach ((string option, string member) in s_members)
+        {
+            if (values[option] is { } value) options[member] = value;
+        }
+
+        options["size"] = Align.Up(long.Parse(values["size"]!, System.Globalization.CultureInfo.InvariantCulture), Align.SectorSize);
+        if (values.Given("compat") is { } compat)
+        {
+            options["version"] = compat switch { "0.10" => "v2", "1.1" => "v3", _ => compat };
+        }
+
+        return options;
+    }
+
+    private static async ValueTask MakeFileAsync(
+        BlockGraph graph, string filename, CreationOptionValues values, List<(BlockNode Node, string Filename)> made, CancellationToken cancellationToken)
+    {
+        await FileCreation.CreateFileAsync(graph, filename, size: "0", preallocation: null, values, cancellationToken).ConfigureAwait(false);
+        JsonObject options = graph.Drivers.Find("file")!.ParseFilename(filename);
+        options["driver"] = "file";
+        made.Add((await graph.OpenNodeAsync(options, new OpenContext(), cancellationToken: cancellationToken).ConfigureAwait(false), filename));
+    }
+
+    /// <summary>Half an image is of no use to anybody: what this creation made goes when it fails.</summary>
+    private static void DeleteFiles(BlockGraph graph, IEnumerable<string> filenames)
+    {
+        foreach (string filename in filenames) File.Delete((string)graph.Drivers.Find("file")!.ParseFilename(filename)["filename"]!);
+    }
+}
