@@ -142,7 +142,6 @@ internal sealed class ConvertCommand : ImgCommand
             if (values.Given("size") is null) values.Set("size", total.ToString(CultureInfo.InvariantCulture));
             SetBacking(values);
             CheckCompression(values);
-            using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
             await CheckBackingOpensAsync(context, name, values, cancellationToken).ConfigureAwait(false);
             await format.CreateAsync(context.Graph, name, values, cancellationToken).ConfigureAwait(false);
         }
@@ -198,6 +197,7 @@ internal sealed class ConvertCommand : ImgCommand
     private static async ValueTask CheckBackingOpensAsync(ImgContext context, string name, CreationOptionValues values, CancellationToken cancellationToken)
     {
         if (values.Given("backing_file") is not { Length: > 0 } backingFile) return;
+        using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
         var options = new System.Text.Json.Nodes.JsonObject { ["driver"] = values.Given("backing_fmt") };
         BlockNode backing = await context.Graph.OpenImageAsync(
             FileNames.Resolve(name, backingFile), options, context.OpenContext, new NodeSettings { ReadOnly = true }, cancellationToken).ConfigureAwait(false);

@@ -35,7 +35,7 @@ internal sealed class CreateCommand : ImgCommand
 
         if (operands.Count == 0) throw ToolException.Usage("Expecting image file name");
         if (operands.Count > 2) throw ToolException.Usage($"Unexpected argument: {operands[2]}");
-        var request = new ImageCreation
+        var request = new CreationRequest
         {
             Filename = operands[0],
             Format = _format,
@@ -48,7 +48,6 @@ internal sealed class CreateCommand : ImgCommand
 
         try
         {
-            using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
             Action<string>? announce = _quiet ? null : line => context.Console.Out.Write(line + "\n");
             await ImageCreator.CreateAsync(context.Graph, request, context.OpenContext, announce, cancellationToken).ConfigureAwait(false);
             return 0;

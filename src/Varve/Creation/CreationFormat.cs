@@ -14,7 +14,7 @@ internal abstract class CreationFormat
     /// <summary>What may be given, in the order tools show it.</summary>
     public abstract IReadOnlyList<CreationOption> Options { get; }
 
-    /// <summary>Creates the image. Needs the control lock.</summary>
+    /// <summary>Creates the image. Takes the control lock itself, whenever it opens or closes a node.</summary>
     /// <param name="graph">Nodes needed on the way are opened in it, and closed again.</param>
     /// <param name="filename">A path, or a name with a protocol prefix.</param>
     /// <param name="values">The options, with <c>size</c> among them.</param>

@@ -5,7 +5,7 @@ using Varve.Graph;
 namespace Varve.Creation;
 
 /// <summary>What image to create, in the words of <c>img create</c>.</summary>
-internal sealed record ImageCreation
+internal sealed record CreationRequest
 {
     /// <summary>Where: a path, or a name with a protocol prefix.</summary>
     public required string Filename { get; init; }
@@ -31,7 +31,7 @@ internal sealed record ImageCreation
 /// <summary>Creates images from option lists, as the command line and <c>blockdev-snapshot-sync</c> do.</summary>
 internal static class ImageCreator
 {
-    /// <summary>Creates an image. Needs the control lock.</summary>
+    /// <summary>Creates an image. Takes the control lock itself, whenever it opens or closes a node.</summary>
     /// <param name="graph">Nodes needed on the way are opened in it, and closed again.</param>
     /// <param name="request">What to create.</param>
     /// <param name="context">Whether the backing image, and what it names, may be opened.</param>
@@ -39,7 +39,7 @@ internal static class ImageCreator
     /// <param name="cancellationToken">Ends the creation.</param>
     /// <exception cref="BlockException">The message is the reference's, without the file name in front.</exception>
     public static async ValueTask CreateAsync(
-        BlockGraph graph, ImageCreation request, OpenContext context, Action<string>? announce = null, CancellationToken cancellationToken = default)
+        BlockGraph graph, CreationRequest request, OpenContext context, Action<string>? announce = null, CancellationToken cancellationToken = default)
     {
         (CreationFormat format, IReadOnlyList<CreationOption> options) = FindFormat(graph, request.Format, request.Filename);
         var values = new CreationOptionValues(options);
@@ -88,7 +88,7 @@ internal static class ImageCreator
         return (format, CreationOptionValues.Merge(format.Options, below.Options));
     }
 
-    private static void SetBacking(CreationOptionValues values, ImageCreation request)
+    private static void SetBacking(CreationOptionValues values, CreationRequest request)
     {
         if (request.BackingFile is not null)
         {
@@ -104,7 +104,7 @@ internal static class ImageCreator
     }
 
     private static async ValueTask CheckBackingAsync(
-        BlockGraph graph, ImageCreation request, CreationOptionValues values, OpenContext context, CancellationToken cancellationToken)
+        BlockGraph graph, CreationRequest request, CreationOptionValues values, OpenContext context, CancellationToken cancellationToken)
     {
         if (values.Given("backing_file") is not { } backingFile) return;
         if (backingFile.Length == 0) throw Invalid("Expected backing file name, got empty string");
@@ -116,6 +116,7 @@ internal static class ImageCreator
             return;
         }
 
+        using IDisposable held = await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
         BlockNode backing = await OpenBackingAsync(graph, FileNames.Resolve(request.Filename, backingFile), format, context, cancellationToken)
             .ConfigureAwait(false);
         try

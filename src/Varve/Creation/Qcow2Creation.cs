@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Varve.Graph;
 using static Varve.Creation.CreationOptionType;
@@ -63,7 +64,11 @@ internal sealed class Qcow2Creation : CreationFormat
         }
         finally
         {
-            foreach ((BlockNode node, _) in made) await graph.ReleaseAsync(node).ConfigureAwait(false);
+            using (await graph.ControlLock.EnterAsync(CancellationToken.None).ConfigureAwait(false))
+            {
+                foreach ((BlockNode node, _) in made) await graph.ReleaseAsync(node).ConfigureAwait(false);
+            }
+
             if (!complete) DeleteFiles(graph, made.Select(m => m.Filename));
         }
     }
@@ -81,7 +86,8 @@ internal sealed class Qcow2Creation : CreationFormat
             if (values[option] is { } value) options[member] = value;
         }
 
-        options["size"] = Align.Up(long.Parse(values["size"]!, System.Globalization.CultureInfo.InvariantCulture), Align.SectorSize);
+        long size = long.Parse(values["size"]!, CultureInfo.InvariantCulture);
+        options["size"] = Align.Up(size, Align.SectorSize).ToString(CultureInfo.InvariantCulture);
         if (values.Given("compat") is { } compat)
         {
             options["version"] = compat switch { "0.10" => "v2", "1.1" => "v3", _ => compat };
@@ -96,6 +102,7 @@ internal sealed class Qcow2Creation : CreationFormat
         await FileCreation.CreateFileAsync(graph, filename, size: "0", preallocation: null, values, cancellationToken).ConfigureAwait(false);
         JsonObject options = graph.Drivers.Find("file")!.ParseFilename(filename);
         options["driver"] = "file";
+        using IDisposable held = await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
         made.Add((await graph.OpenNodeAsync(options, new OpenContext(), cancellationToken: cancellationToken).ConfigureAwait(false), filename));
     }
 
