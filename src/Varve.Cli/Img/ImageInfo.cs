@@ -17,7 +17,7 @@ internal static class ImageInfo
             ["dirty-flag"] = node.IsDirty ?? false,
         };
         if (await node.GetAllocatedSizeAsync(cancellationToken).ConfigureAwait(false) is { } size) info["actual-size"] = size;
-        if (node.ClusterSize > 0) info["cluster-size"] = node.ClusterSize;
+        if (node.ClusterSize > 0) info["cluster-size"] = (long)node.ClusterSize;
         if (node.IsEncrypted) info["encrypted"] = true;
         AddBacking(info, node);
         if (node.GetSpecificInfo() is { } specific) info["format-specific"] = specific;
