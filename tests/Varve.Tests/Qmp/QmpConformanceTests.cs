@@ -115,6 +115,48 @@ public sealed class QmpConformanceTests
         .Add("blockdev-add", """{"driver": "null-co", "node-name": "n", "size": 65536}""")
         .Add("blockdev-snapshot", """{"node": "s", "overlay": "n"}"""));
 
+    // The table of block-stream's refusals: every one that arguments can reach, in the order in which they are checked.
+    [Fact]
+    public Task A_stream_is_refused_in_the_references_words_and_order() => CompareAsync(directory => Chain(directory)
+        .Add("blockdev-add", """{"driver": "null-co", "node-name": "other", "size": 1048576}""")
+        .Add("blockdev-add", """{"driver": "copy-on-read", "node-name": "filter", "file": "other"}""")
+        .Add("block-stream", "{}")
+        .Add("block-stream", """{"device": "top", "foo": 1}""")
+        .Add("block-stream", """{"device": "top", "speed": "x"}""")
+        .Add("block-stream", """{"device": "top", "on-error": "foo"}""")
+        .Add("block-stream", """{"device": "nobody", "base": "a", "base-node": "b", "bottom": "c"}""")
+        .Add("block-stream", """{"device": "nobody", "base": "a", "bottom": "c"}""")
+        .Add("block-stream", """{"device": "nobody", "base-node": "b", "bottom": "c"}""")
+        .Add("block-stream", """{"device": "nobody"}""")
+        .Add("block-stream", """{"device": "top", "base": "nofile"}""")
+        .Add("block-stream", """{"device": "top", "base-node": "nobody"}""")
+        .Add("block-stream", """{"device": "top", "base-node": "top"}""")
+        .Add("block-stream", """{"device": "top", "base-node": "other"}""")
+        .Add("block-stream", """{"device": "top", "bottom": "nobody"}""")
+        .Add("block-stream", """{"device": "top", "bottom": "filter"}""")
+        .Add("block-stream", """{"device": "top", "bottom": "other"}""")
+        .Add("block-stream", """{"device": "top", "backing-file": "x"}""")
+        .Add("block-stream", """{"device": "top", "job-id": "j", "bottom": "top", "backing-file": "x"}""")
+        .Add("block-stream", """{"device": "top"}""")
+        .Add("block-stream", """{"device": "top", "job-id": "1"}""")
+        .Add("block-stream", """{"device": "top", "job-id": "j", "filter-node-name": "other"}""")
+        .Add("block-stream", """{"device": "top", "job-id": "j", "filter-node-name": "#x"}""")
+        .Add("block-stream", """{"device": "top", "job-id": "j", "speed": -1}""")
+        .Add("block-stream", """{"device": "other", "job-id": "j", "backing-file": "x"}""")
+        .Add("change-backing-file", """{"device": "nobody", "image-node-name": "top", "backing-file": "x"}""")
+        .Add("change-backing-file", """{"device": "file", "image-node-name": "top", "backing-file": "x"}""")
+        .Add("change-backing-file", """{"device": "top", "image-node-name": "nobody", "backing-file": "x"}""")
+        .Add("change-backing-file", """{"device": "top", "image-node-name": "other", "backing-file": "x"}""")
+        .Add("change-backing-file", """{"device": "other", "image-node-name": "top", "backing-file": "x"}""")
+        .Add("block-stream", """{"device": "top", "job-id": "j", "auto-finalize": false}""")
+        .Wait("BLOCK_JOB_PENDING", ("id", "j"))
+        .Add("block-stream", """{"device": "top", "job-id": "j2"}""")
+        .Add("block-stream", """{"device": "other", "job-id": "j"}""")
+        .Add("change-backing-file", """{"device": "top", "image-node-name": "top", "backing-file": "x"}""")
+        .Add("block-job-cancel", """{"device": "j"}""")
+        .Add("change-backing-file", """{"device": "top", "image-node-name": "top", "backing-file": "elsewhere.qcow2"}""")
+        .Add("query-named-block-nodes", """{"flat": true}"""));
+
     [Fact]
     public Task A_stream_runs_and_its_verbs_answer_alike() => CompareAsync(directory => Chain(directory)
         .Add("block-job-set-speed", """{"device": "j", "speed": 1}""")
@@ -155,5 +197,8 @@ public sealed class QmpConformanceTests
         Assert.Equal(expected.Events.Select(e => Plain(e, theirs)), actual.Events.Select(e => Plain(e, ours)));
     }
 
-    private static string Plain(string line, TempDirectory directory) => line.Replace(directory.Path, "DIR", StringComparison.Ordinal);
+    // The version that may be installed here (7.2) says nothing specific about plain files; the one we follow does.
+    private static string Plain(string line, TempDirectory directory)
+        => line.Replace(directory.Path, "DIR", StringComparison.Ordinal)
+            .Replace("\"format-specific\": {\"data\": {}, \"type\": \"file\"}, ", "", StringComparison.Ordinal);
 }
