@@ -17,9 +17,17 @@ internal sealed partial class FileNode
             : FileRequest.Run(this, FileOperation.Read, offset + read, buffer.Length - read, target: buffer[read..]);
     }
 
+    protected override WriteFlags SupportedWriteFlags => WriteFlags.Unchanged | WriteFlags.Fua;
+
     protected override ValueTask WriteCoreAsync(
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
+        if ((flags & WriteFlags.Fua) != 0 && !Settings.CacheNoFlush)
+        {
+            RefuseAfterFailedFlush();
+            return FileRequest.Run(this, FileOperation.WriteDurably, offset, buffer.Length, source: buffer);
+        }
+
         if (_file.Access.Direct) return FileRequest.Run(this, FileOperation.Write, offset, buffer.Length, source: buffer);
         _file.Write(buffer.Span, offset);
         Changed(offset + buffer.Length);
@@ -36,7 +44,7 @@ internal sealed partial class FileNode
     protected override ValueTask FlushCoreAsync(CancellationToken cancellationToken)
     {
         if (Settings.CacheNoFlush) return default;
-        if (_flushFailure is { } failed) throw BlockException.FromErrno(failed.Errno);
+        RefuseAfterFailedFlush();
         return Volatile.Read(ref _flushed) == Volatile.Read(ref _written) ? default : FileRequest.Run(this, FileOperation.Flush, 0, 0);
     }
 
@@ -72,6 +80,9 @@ internal sealed partial class FileNode
                 _file.Write(source.Span, offset);
                 Changed(offset + length);
                 break;
+            case FileOperation.WriteDurably:
+                WriteDurably(source.Span, offset);
+                break;
             case FileOperation.Flush:
                 Flush();
                 break;
@@ -82,7 +93,7 @@ internal sealed partial class FileNode
                 ZeroUnmap(offset, length);
                 break;
             case FileOperation.Discard:
-                if (_file.TryPunchHole(offset, length)) Changed(offset);
+                if (_file.TryPunchHole(offset, length)) Changed(end: 0);
                 break;
         }
     }
@@ -130,6 +141,28 @@ internal sealed partial class FileNode
         }
 
         RaiseTo(ref _flushed, written);
+    }
+
+    /// <summary>What the write itself made durable needs no flush, so it does not count as a change. Whether a failure was the write's or
+    /// the medium's cannot be told apart, so it counts as both.</summary>
+    private void WriteDurably(ReadOnlySpan<byte> source, long offset)
+    {
+        try
+        {
+            _file.WriteDurably(source, offset);
+        }
+        catch (BlockException e) when (e.Kind == BlockErrorKind.Io)
+        {
+            _flushFailure = e;
+            throw;
+        }
+
+        RaiseTo(ref _length, offset + source.Length);
+    }
+
+    private void RefuseAfterFailedFlush()
+    {
+        if (_flushFailure is { } failed) throw BlockException.FromErrno(failed.Errno);
     }
 
     private void Changed(long end)

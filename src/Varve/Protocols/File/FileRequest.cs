@@ -4,7 +4,7 @@ using Varve.IO;
 namespace Varve.Protocols.File;
 
 /// <summary>What a <see cref="FileRequest"/> does on its thread.</summary>
-internal enum FileOperation { Read, Write, Flush, Zero, ZeroUnmap, Discard }
+internal enum FileOperation { Read, Write, WriteDurably, Flush, Zero, ZeroUnmap, Discard }
 
 /// <summary>One operation of a <see cref="FileNode"/> that may block, run on another thread. Reused: nothing is allocated for it.</summary>
 internal sealed class FileRequest : IValueTaskSource, IThreadPoolWorkItem

@@ -40,6 +40,13 @@ internal abstract class HostFile : IDisposable
     /// <summary>Writes all of <paramref name="buffer"/>; the file grows where it has to.</summary>
     public abstract void Write(ReadOnlySpan<byte> buffer, long offset);
 
+    /// <summary>Writes all of <paramref name="buffer"/> and makes it durable, with what is needed to find it.</summary>
+    public virtual void WriteDurably(ReadOnlySpan<byte> buffer, long offset)
+    {
+        Write(buffer, offset);
+        Flush();
+    }
+
     /// <summary>Makes completed writes durable.</summary>
     public abstract void Flush();
 

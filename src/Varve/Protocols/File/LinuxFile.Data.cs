@@ -80,21 +80,38 @@ internal sealed partial class LinuxFile
 
     public override void Write(ReadOnlySpan<byte> buffer, long offset)
     {
+        while (!buffer.IsEmpty) Advance(ref buffer, ref offset, Libc.Pwrite(Handle, Piece(buffer), offset));
+    }
+
+    public override void WriteDurably(ReadOnlySpan<byte> buffer, long offset)
+    {
         while (!buffer.IsEmpty)
         {
-            nint written = Libc.Pwrite(Handle, Piece(buffer), offset);
-            if (written < 0)
+            nint written = Libc.Pwritev2(Handle, Piece(buffer), offset, ReadWriteFlags.DataSync);
+            if (written < 0 && Marshal.GetLastPInvokeError() is Errno.EOPNOTSUPP or Errno.ENOSYS)
             {
-                int errno = Marshal.GetLastPInvokeError();
-                if (errno == Errno.EINTR) continue;
-                throw Failed(errno, offset);
+                base.WriteDurably(buffer, offset);   // a kernel, or a sandbox, without RWF_DSYNC
+                return;
             }
 
-            written = (nint)Align.Down(written, _alignment);   // the rest of a block is written again
-            if (written == 0) throw Failed(Errno.ENOSPC, offset);
-            buffer = buffer[(int)written..];
-            offset += written;
+            Advance(ref buffer, ref offset, written);
         }
+    }
+
+    /// <summary>Takes what one call has written off the front; after a signal nothing, to try again.</summary>
+    private void Advance(ref ReadOnlySpan<byte> buffer, ref long offset, nint written)
+    {
+        if (written < 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno == Errno.EINTR) return;
+            throw Failed(errno, offset);
+        }
+
+        written = (nint)Align.Down(written, _alignment);   // the rest of a block is written again
+        if (written == 0) throw Failed(Errno.ENOSPC, offset);
+        buffer = buffer[(int)written..];
+        offset += written;
     }
 
     public override void Flush()

@@ -8,6 +8,8 @@ internal sealed class FaultyFile(HostFile file) : HostFile
 {
     public int Flushes { get; private set; }
 
+    public int DurableWrites { get; private set; }
+
     public bool FailFlush { get; set; }
 
     public override SafeFileHandle Handle => file.Handle;
@@ -25,6 +27,13 @@ internal sealed class FaultyFile(HostFile file) : HostFile
     public override void Read(Span<byte> buffer, long offset) => file.Read(buffer, offset);
 
     public override void Write(ReadOnlySpan<byte> buffer, long offset) => file.Write(buffer, offset);
+
+    public override void WriteDurably(ReadOnlySpan<byte> buffer, long offset)
+    {
+        DurableWrites++;
+        if (FailFlush) throw BlockException.FromErrno(Errno.EIO);
+        file.WriteDurably(buffer, offset);
+    }
 
     public override void Flush()
     {

@@ -238,6 +238,27 @@ public class FileNodeTests
     }
 
     [Fact]
+    public async Task A_write_with_FUA_is_durable_by_itself_and_grows_the_file()
+    {
+        FaultyFile? faulty = null;
+        await using var fixture = new FileFixture(new FileDriver((name, access, sets) => faulty = new FaultyFile(HostFile.Open(name, access, sets))));
+        BlockBackend disk = await fixture.OpenAsync(fixture.Directory.File("disk", 0));
+        byte[] data = new byte[50_000], back = new byte[50_000];
+        new Random(5).NextBytes(data);
+        await disk.Node.WriteAsync(4096, data, WriteFlags.Fua, default);
+        Assert.Equal((1, 0), (faulty!.DurableWrites, faulty.Flushes));
+        await disk.ReadAsync(4096, back);
+        Assert.Equal(data, back);
+        await disk.FlushAsync();
+        Assert.Equal(0, faulty.Flushes);
+
+        faulty.FailFlush = true;
+        await Assert.ThrowsAsync<BlockException>(async () => await disk.WriteAsync(0, data, WriteFlags.Fua));
+        faulty.FailFlush = false;
+        await Assert.ThrowsAsync<BlockException>(async () => await disk.FlushAsync());
+    }
+
+    [Fact]
     public async Task Closing_writes_back_what_was_not_flushed()
     {
         FaultyFile? faulty = null;
