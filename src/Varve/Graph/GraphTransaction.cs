@@ -144,7 +144,12 @@ internal sealed class GraphTransaction(BlockGraph graph)
             (edge.Permissions, edge.Shared) = (needed, shared);
         }
 
-        foreach ((BlockNode node, bool readOnly) in _readOnly) node.IsReadOnly = readOnly;
+        foreach ((BlockNode node, bool readOnly) in _readOnly)
+        {
+            node.IsReadOnly = readOnly;
+            node.Settings = node.Settings with { ReadOnly = readOnly };
+        }
+
         foreach ((BlockNode node, BlockPermissions needed, BlockPermissions shared) in _prepared)
         {
             (node.CumulativePermissions, node.CumulativeShared) = (needed, shared);

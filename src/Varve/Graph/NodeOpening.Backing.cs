@@ -32,13 +32,15 @@ internal sealed partial class NodeOpening
         Options.Remove(Backing);
         if (!RuntimeHelpers.TryEnsureSufficientExecutionStack()) await Task.Yield();   // a deep chain opens synchronously
 
+        bool isRecorded = !isGiven || (given is JsonObject inline && InheritsName(inline, recordedName));
+        string? name = isRecorded ? Resolve(parent, recordedName!) : null;
         BlockNode child;
         try
         {
-            child = given is JsonObject inline && !InheritsName(inline, recordedName) || (isGiven && given is not JsonObject)
-                ? await Graph.OpenChildNodeAsync(this, given, ChildRole.Cow, cancellationToken).ConfigureAwait(false)
-                : await OpenRecordedAsync(parent, recordedName!, recordedFormat, given as JsonObject ?? [], ChildRole.Cow, cancellationToken)
-                    .ConfigureAwait(false);
+            child = isRecorded
+                ? await OpenRecordedAsync(parent, name!, recordedFormat, given as JsonObject ?? [], ChildRole.Cow, cancellationToken)
+                    .ConfigureAwait(false)
+                : await Graph.OpenChildNodeAsync(this, given, ChildRole.Cow, cancellationToken).ConfigureAwait(false);
         }
         catch (BlockException e)
         {
@@ -64,7 +66,7 @@ internal sealed partial class NodeOpening
             return await OpenChildAsync(parent, name, role, cancellationToken).ConfigureAwait(false);
         }
 
-        BlockNode child = await OpenRecordedAsync(parent, recordedName, null, [], role, cancellationToken).ConfigureAwait(false);
+        BlockNode child = await OpenRecordedAsync(parent, Resolve(parent, recordedName), null, [], role, cancellationToken).ConfigureAwait(false);
         return await AttachAsync(parent, name, role, child, cancellationToken).ConfigureAwait(false);
     }
 
@@ -76,13 +78,14 @@ internal sealed partial class NodeOpening
         return OptionChecker.TextOf(inline["driver"]) is not { } driver || Graph.Drivers.Find(driver) is { IsFormat: true };
     }
 
+    /// <summary>A recorded name as seen from here: relative ones start in the directory of the image that records them.</summary>
+    private static string Resolve(BlockNode parent, string recordedName)
+        => FileNames.HasPrefix(recordedName) || FileNames.IsAbsolute(recordedName) ? recordedName : parent.DirectoryName + recordedName;
+
     private async ValueTask<BlockNode> OpenRecordedAsync(
-        BlockNode parent, string recordedName, string? recordedFormat, JsonObject options, ChildRole role, CancellationToken cancellationToken)
+        BlockNode parent, string name, string? recordedFormat, JsonObject options, ChildRole role, CancellationToken cancellationToken)
     {
         bool isBacking = (role & ChildRole.Cow) != 0;
-        string name = FileNames.HasPrefix(recordedName) || FileNames.IsAbsolute(recordedName)
-            ? recordedName
-            : parent.DirectoryName + recordedName;
         OpenContext context = isBacking ? Descend(parent, name) : Context;
         string? path = Graph.PlainPathOf(name);
         RequireAllowed(parent, name, path, recordedFormat);
