@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Numerics;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
@@ -50,7 +49,7 @@ internal sealed record Qcow2CreateOptions
             ClusterSize = ReadClusterSize(options["cluster-size"]),
             Preallocation = ReadPreallocation((string?)options["preallocation"]),
             LazyRefcounts = (bool?)options["lazy-refcounts"] ?? false,
-            RefcountBits = (int)Math.Clamp((long?)options["refcount-bits"] ?? DefaultRefcountBits, -1, int.MaxValue),
+            RefcountBits = options["refcount-bits"] is { } bits ? (int)Math.Min(ReadUnsigned(bits), int.MaxValue) : DefaultRefcountBits,
             CompressionType = (string?)options["compression-type"] == "zstd" ? Qcow2CompressionType.Zstd : Qcow2CompressionType.Zlib,
         };
         result.Validate();
@@ -121,10 +120,10 @@ internal sealed record Qcow2CreateOptions
     private static int ReadClusterSize(JsonNode? value)
         => value is null ? DefaultClusterSize : (int)Math.Min(ReadUnsigned(value), int.MaxValue);
 
+    /// <summary>A number however the caller's JSON holds it; a negative one becomes one that no option accepts.</summary>
     private static ulong ReadUnsigned(JsonNode? value)
-        => value is JsonValue number && number.GetValueKind() == JsonValueKind.Number
-           && ulong.TryParse(number.ToJsonString(), NumberStyles.None, CultureInfo.InvariantCulture, out ulong result)
-            ? result
+        => ulong.TryParse(value?.ToJsonString(), NumberStyles.None, CultureInfo.InvariantCulture, out ulong result) ? result
+            : long.TryParse(value?.ToJsonString(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long negative) ? (ulong)negative
             : throw Invalid("Parameter 'size' expects a non-negative number below 2^64");
 
     private static PreallocationMode ReadPreallocation(string? text) => text switch

@@ -1,0 +1,87 @@
+using Varve.Formats.Qcow2;
+using Varve.Graph;
+using Varve.Jobs;
+
+namespace Varve.Simulation;
+
+/// <summary>A running program on a <see cref="CrashDisk"/>: a graph whose top image the guest uses.</summary>
+internal sealed class Machine
+{
+    private Machine(CrashDisk disk, Scenario scenario)
+    {
+        Disk = disk;
+        Scenario = scenario;
+        Graph = new BlockGraph(
+            new BlockDrivers([.. BlockDrivers.Default.All.Where(d => d.Name is "qcow2" or "copy-on-read"), new CrashDriver(disk)]), new FrozenTime());
+        Jobs = new JobRegistry(Graph);
+    }
+
+    public CrashDisk Disk { get; }
+
+    public Scenario Scenario { get; }
+
+    public BlockGraph Graph { get; }
+
+    public JobRegistry Jobs { get; }
+
+    public BlockBackend Guest { get; private set; } = null!;
+
+    /// <summary>The image the guest's writes go to.</summary>
+    public Qcow2Image Top => (Qcow2Image)Guest.Node.SkipFilters();
+
+    /// <summary>The file of <see cref="Top"/>.</summary>
+    public string TopFile => FileOf(Top);
+
+    /// <summary>The images of the chain, top first.</summary>
+    public IEnumerable<Qcow2Image> Chain
+    {
+        get
+        {
+            for (BlockNode? node = Guest.Node.SkipFilters(); node is Qcow2Image image; node = node.BackingChild?.Node.SkipFilters()) yield return image;
+        }
+    }
+
+    public static string FileOf(Qcow2Image image) => ((CrashNode)image.File.Node).Name;
+
+    /// <summary>Creates an image.</summary>
+    public ValueTask CreateAsync(string file, string? backing)
+    {
+        Disk.Files[file] = new CrashFile([]);
+        return Graph.Drivers.Find("qcow2")!.CreateAsync(Graph, Scenario.CreateOptions(file, backing), CancellationToken.None);
+    }
+
+    /// <summary>Makes the first image on a new disk.</summary>
+    public static async ValueTask<Machine> InstallAsync(Scenario scenario)
+    {
+        var disk = new CrashDisk(scenario.Seed, new DiskBehaviour { IsInstant = true });
+        await new Machine(disk, scenario).CreateAsync("0", backing: null);
+        return await StartAsync(disk, scenario);
+    }
+
+    /// <summary>Opens the chain below <paramref name="top"/> by the names its headers record.</summary>
+    public static async ValueTask<Machine> StartAsync(CrashDisk disk, Scenario scenario, string top = "0")
+    {
+        var machine = new Machine(disk, scenario);
+        using IDisposable held = await machine.Graph.ControlLock.EnterAsync();
+        BlockNode node = await machine.Graph.OpenNodeAsync(
+            scenario.OpenOptions(top, withBacking: true), new OpenContext { References = ReferencePolicy.Everything });
+        machine.Guest = await machine.Graph.OpenBackendAsync(
+            node, BlockPermissions.ConsistentRead | BlockPermissions.Write, BlockPermissions.All, "the guest");
+        await machine.Graph.ReleaseAsync(node);
+        return machine;
+    }
+
+    /// <summary>Ends the program; on a disk without power, without a word.</summary>
+    public async ValueTask StopAsync()
+    {
+        try
+        {
+            using (await Graph.ControlLock.EnterAsync()) await Guest.CloseAsync();
+            await Graph.DisposeAsync();
+        }
+        catch (BlockException) when (Disk.IsOff || Disk.Behaviour.FailuresPerThousand > 0)
+        {
+            // Closing writes what is cached; without power it cannot.
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using System.Text.Json.Nodes;
+
+namespace Varve.Simulation;
+
+/// <summary>What one seed decides before anything runs: geometry, disk, workload.</summary>
+internal sealed record Scenario
+{
+    public required int Seed { get; init; }
+    public required int ClusterSize { get; init; }
+    public required int RefcountBits { get; init; }
+    public required int Version { get; init; }
+    public required bool LazyRefcounts { get; init; }
+    public required long Length { get; init; }
+    public required int Workers { get; init; }
+    public required int Operations { get; init; }
+    public required int Epochs { get; init; }
+    public required DiskBehaviour Disk { get; init; }
+
+    /// <summary>Whether the guest flushes. The canary's does not, so that whatever is found is an order that was broken.</summary>
+    public bool GuestFlushes { get; init; } = true;
+
+    /// <summary>Small write-back caches, so that tables are evicted in the middle of things.</summary>
+    public required int L2CacheSize { get; init; }
+
+    /// <summary>The scenario of a seed.</summary>
+    /// <param name="seed">Decides everything.</param>
+    /// <param name="isCanary">On a disk that ignores flushes: a simulation that finds nothing there is worth nothing.</param>
+    public static Scenario Of(int seed, bool isCanary = false)
+    {
+        var random = new Random(seed);
+        int clusterBits = random.Next(9, 14) is var bits && random.Next(8) == 0 ? 16 : bits;
+        int version = random.Next(6) == 0 ? 2 : 3;
+        return new Scenario
+        {
+            Seed = seed,
+            ClusterSize = 1 << clusterBits,
+            Version = version,
+            RefcountBits = version == 2 ? 16 : 1 << random.Next(7),
+            LazyRefcounts = version == 3 && random.Next(6) == 0,
+            Length = (1 << random.Next(5, 10)) * (long)GuestModel.SectorBytes,
+            Workers = random.Next(1, 5),
+            Operations = random.Next(20, 150),
+            Epochs = random.Next(1, 4),
+            L2CacheSize = random.Next(2) == 0 ? 0 : 1 << clusterBits,
+            Disk = new DiskBehaviour
+            {
+                FailuresPerThousand = isCanary || random.Next(3) != 0 ? 0 : random.Next(1, 30),
+                IgnoresFlushes = isCanary,
+            },
+            GuestFlushes = !isCanary,
+        };
+    }
+
+    /// <summary>The options of a new image: the first, or an overlay.</summary>
+    public JsonObject CreateOptions(string file, string? backing) => new()
+    {
+        ["file"] = new JsonObject { ["driver"] = "crash", ["filename"] = file },
+        ["size"] = Length,
+        ["cluster-size"] = ClusterSize,
+        ["refcount-bits"] = RefcountBits,
+        ["version"] = Version == 2 ? "v2" : "v3",
+        ["lazy-refcounts"] = LazyRefcounts,
+        ["backing-file"] = backing is null ? null : "crash:" + backing,
+        ["backing-fmt"] = backing is null ? null : "qcow2",
+    };
+
+    /// <summary>How an image is opened; without <paramref name="withBacking"/> the caller attaches what is below.</summary>
+    public JsonObject OpenOptions(string file, bool withBacking)
+    {
+        var options = new JsonObject
+        {
+            ["driver"] = "qcow2",
+            ["discard"] = "unmap",
+            ["cache-clean-interval"] = 0,
+            ["file"] = new JsonObject { ["driver"] = "crash", ["filename"] = file, ["discard"] = "unmap" },
+        };
+        if (L2CacheSize != 0) options["l2-cache-size"] = L2CacheSize;
+        if (!withBacking) options["backing"] = null;
+        return options;
+    }
+}

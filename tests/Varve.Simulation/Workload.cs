@@ -1,0 +1,178 @@
+using Varve.Formats.Qcow2;
+using Varve.Graph;
+using Varve.Jobs;
+
+namespace Varve.Simulation;
+
+/// <summary>A guest that writes, zeroes, discards, reads and flushes from several threads of control, while snapshots and streams
+/// change the chain below it.</summary>
+internal sealed class Workload(Machine machine, GuestModel model, Random random, int firstId)
+{
+    private int _nextId = firstId;
+    private int _operationsLeft = machine.Scenario.Operations;
+    private int _nextFile = machine.Disk.Files.Keys.Max(int.Parse) + 1;
+
+    /// <summary>What a read returned that it must not; null when all is well.</summary>
+    public string? Failure { get; private set; }
+
+    public int NextId => _nextId;
+
+    /// <summary>Runs until every operation is done, or the power is off.</summary>
+    public async Task RunAsync()
+    {
+        IEnumerable<Task> workers = Enumerable.Range(0, machine.Scenario.Workers).Select(_ => Task.Run(WorkAsync));
+        await Task.WhenAll(workers.Append(Task.Run(ManageAsync)));
+    }
+
+    private bool MayContinue => Failure is null && _operationsLeft > 0 && !machine.Disk.IsOff;
+
+    private async Task WorkAsync()
+    {
+        while (MayContinue)
+        {
+            _operationsLeft--;
+            try
+            {
+                await OperateAsync();
+            }
+            catch (BlockException) when (machine.Disk.IsOff || machine.Disk.Behaviour.FailuresPerThousand > 0)
+            {
+                // The model knows that it is open whether it happened.
+            }
+
+            await Task.Yield();
+        }
+    }
+
+    private async ValueTask OperateAsync()
+    {
+        long sectors = model.Length / GuestModel.SectorBytes;
+        long first = random.NextInt64(sectors);
+        long count = Math.Min(random.Next(4) == 0 ? random.NextInt64(1, sectors + 1) : random.Next(1, 9), sectors - first);
+        (long offset, long length) = (first * GuestModel.SectorBytes, count * GuestModel.SectorBytes);
+        switch (random.Next(20))
+        {
+            case < 9:
+                await WriteAsync(offset, length, random.Next(8) == 0 && machine.Scenario.GuestFlushes ? WriteFlags.Fua : WriteFlags.None);
+                break;
+            case < 12:
+                await ChangeAsync(
+                    offset, length, id: 0, isDiscard: false, isDurable: false,
+                    () => machine.Guest.WriteZeroesAsync(offset, length, random.Next(2) == 0 ? ZeroFlags.MayUnmap : ZeroFlags.None));
+                break;
+            case < 14:
+                await ChangeAsync(offset, length, id: 0, isDiscard: true, isDurable: false, () => machine.Guest.DiscardAsync(offset, length));
+                break;
+            case < 17:
+                await ReadAsync(offset, length);
+                break;
+            default:
+                if (machine.Scenario.GuestFlushes) await FlushAsync();
+                break;
+        }
+    }
+
+    private async ValueTask WriteAsync(long offset, long length, WriteFlags flags)
+    {
+        int id = ++_nextId;
+        byte[] data = new byte[length];
+        GuestModel.Fill(data, offset, id);
+        await ChangeAsync(offset, length, id, isDiscard: false, (flags & WriteFlags.Fua) != 0, () => machine.Guest.WriteAsync(offset, data, flags));
+    }
+
+    private async ValueTask ChangeAsync(long offset, long length, int id, bool isDiscard, bool isDurable, Func<ValueTask> change)
+    {
+        if (!model.TryBegin(offset, length, id, isDiscard)) return;
+        bool succeeded = false;
+        try
+        {
+            await change();
+            succeeded = true;
+        }
+        finally
+        {
+            // A write whose answer never came, because the power went, is still open.
+            model.End(offset, length, succeeded && !machine.Disk.IsOff, isDurable);
+        }
+    }
+
+    private async ValueTask ReadAsync(long offset, long length)
+    {
+        byte[] buffer = new byte[length];
+        long[] oldest = model.BeginRead(offset, length);
+        await machine.Guest.ReadAsync(offset, buffer);
+        if (!machine.Disk.IsOff) Failure ??= model.CheckRead(offset, buffer, oldest);
+    }
+
+    private async ValueTask FlushAsync()
+    {
+        long[] oldest = model.BeginFlush();
+        await machine.Guest.FlushAsync();
+        if (!machine.Disk.IsOff) model.EndFlush(oldest);
+    }
+
+    // ---- The chain changes under the guest
+
+    private async Task ManageAsync()
+    {
+        while (MayContinue)
+        {
+            int wait = random.Next(60);
+            while (wait-- > 0 && MayContinue) await Task.Yield();
+            if (!MayContinue) return;
+            try
+            {
+                int depth = machine.Chain.Count();
+                if (depth < 2 || (depth < 5 && random.Next(2) == 0)) await SnapshotAsync();
+                else await StreamAsync();
+            }
+            catch (BlockException) when (machine.Disk.IsOff || machine.Disk.Behaviour.FailuresPerThousand > 0)
+            {
+                // Refused or undone: the guest goes on as before.
+            }
+        }
+    }
+
+    private async ValueTask SnapshotAsync()
+    {
+        string file = $"{_nextFile++}";
+        await machine.CreateAsync(file, backing: machine.TopFile);
+        using IDisposable held = await machine.Graph.ControlLock.EnterAsync();
+        BlockNode overlay = await machine.Graph.OpenNodeAsync(
+            machine.Scenario.OpenOptions(file, withBacking: false), new OpenContext { References = ReferencePolicy.Everything });
+        try
+        {
+            await machine.Graph.SnapshotAsync(machine.Top, overlay);
+        }
+        finally
+        {
+            await machine.Graph.ReleaseAsync(overlay);
+        }
+    }
+
+    /// <summary>Streams into the top from a random part of the chain; what is no longer referred to is deleted, for good, at once.</summary>
+    private async ValueTask StreamAsync()
+    {
+        List<Qcow2Image> chain = [.. machine.Chain];
+        int below = random.Next(1, chain.Count + 1);
+        Qcow2Image? stays = below < chain.Count && below > 1 ? chain[below] : null;
+        BlockJob job;
+        using (await machine.Graph.ControlLock.EnterAsync())
+        {
+            job = await machine.Jobs.StartStreamAsync(new StreamOptions(chain[0].NodeName)
+            {
+                JobId = "stream",
+                BaseNode = stays?.NodeName,
+                BackingFile = stays is null ? null : "crash:" + Machine.FileOf(stays),
+            });
+        }
+
+        await job.Completion;
+        using (await machine.Graph.ControlLock.EnterAsync())
+        {
+            if (machine.Disk.IsOff || job.Error is not null) return;
+            List<string> needed = [.. machine.Chain.Select(Machine.FileOf)];
+            foreach (string file in machine.Disk.Files.Keys.Except(needed).ToList()) machine.Disk.Files.Remove(file);
+        }
+    }
+}
