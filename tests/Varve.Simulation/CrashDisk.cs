@@ -8,9 +8,6 @@ internal sealed record DiskBehaviour
 
     /// <summary>Of a thousand requests, how many fail with EIO.</summary>
     public int FailuresPerThousand { get; init; }
-
-    /// <summary>Flushes complete without making anything durable: every order that depends on them is lost. The canary's disk.</summary>
-    public bool IgnoresFlushes { get; init; }
 }
 
 /// <summary>A seeded disk of named files: completes requests late and in any order, fails them, and loses power at any of them.</summary>
@@ -37,6 +34,9 @@ internal sealed class CrashDisk(int seed, DiskBehaviour behaviour) : IThreadPool
 
     /// <summary>A running hash of everything requested, in order: equal for equal seeds.</summary>
     public ulong Trace { get; private set; } = 14695981039346656037;
+
+    /// <summary>Flushes complete without making anything durable: every order that depends on them is lost.</summary>
+    public bool IgnoresFlushes { get; set; }
 
     public bool IsOff { get; private set; }
 

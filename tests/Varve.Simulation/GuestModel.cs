@@ -18,6 +18,7 @@ internal sealed class GuestModel
     private readonly List<int>[] _history;
     private readonly List<(long First, long End)> _busy = [];
     private long _lastSerial;
+    private int _readsInFlight;
 
     private GuestModel(List<Entry>[] sectors, List<int>[] history)
     {
@@ -34,7 +35,11 @@ internal sealed class GuestModel
     private enum EntryState { InFlight, Complete, Failed }
 
     /// <summary>A write that may be found; the serial number says which of two is newer.</summary>
-    private readonly record struct Entry(long Serial, int Id, EntryState State);
+    private readonly record struct Entry(long Serial, int Id, EntryState State)
+    {
+        /// <summary>No power loss can bring it back; kept while a read is under way that may have seen it.</summary>
+        public bool IsObsolete { get; init; }
+    }
 
     public long Length => _sectors.Length * (long)SectorBytes;
 
@@ -84,7 +89,7 @@ internal sealed class GuestModel
         {
             Entry last = _sectors[s][^1];
             _sectors[s][^1] = last with { State = succeeded ? EntryState.Complete : EntryState.Failed };
-            if (succeeded && isDurable) _sectors[s].RemoveRange(0, _sectors[s].Count - 1);
+            if (succeeded && isDurable) Forget(_sectors[s], last.Serial);
         }
     }
 
@@ -94,12 +99,22 @@ internal sealed class GuestModel
     /// <summary>The flush succeeded.</summary>
     public void EndFlush(long[] oldest)
     {
-        for (int s = 0; s < oldest.Length; s++) _sectors[s].RemoveAll(e => e.Serial < oldest[s]);
+        for (int s = 0; s < oldest.Length; s++) Forget(_sectors[s], oldest[s]);
     }
 
-    /// <summary>A read begins: the oldest entry it may see, by sector.</summary>
+    /// <summary>A read begins: the oldest entry it may see, by sector. Paired with <see cref="EndRead"/>.</summary>
     public long[] BeginRead(long offset, long length)
-        => [.. Enumerable.Range((int)(offset / SectorBytes), (int)(length / SectorBytes)).Select(s => _sectors[s][LastComplete(_sectors[s])].Serial)];
+    {
+        _readsInFlight++;
+        return [.. Enumerable.Range((int)(offset / SectorBytes), (int)(length / SectorBytes)).Select(s => _sectors[s][LastComplete(_sectors[s])].Serial)];
+    }
+
+    /// <summary>The read is over, and was checked before.</summary>
+    public void EndRead()
+    {
+        if (--_readsInFlight > 0) return;
+        foreach (List<Entry> list in _sectors) list.RemoveAll(e => e.IsObsolete);
+    }
 
     /// <summary>What is wrong with what a read returned; null when nothing is.</summary>
     public string? CheckRead(long offset, ReadOnlySpan<byte> buffer, long[] oldest)
@@ -121,7 +136,7 @@ internal sealed class GuestModel
         for (int s = 0; s < _sectors.Length; s++)
         {
             ReadOnlySpan<byte> sector = disk.Slice(s * SectorBytes, SectorBytes);
-            if (Differs(s, sector, _sectors[s].Select(e => e.Id)) is { } what) return "after power loss: " + what;
+            if (Differs(s, sector, _sectors[s].Where(e => !e.IsObsolete).Select(e => e.Id)) is { } what) return "after power loss: " + what;
         }
 
         return null;
@@ -141,6 +156,17 @@ internal sealed class GuestModel
         }
 
         return new GuestModel(sectors, [.. _history.Select(l => new List<int>(l))]);
+    }
+
+    private void Forget(List<Entry> list, long olderThan)
+    {
+        if (_readsInFlight == 0)
+        {
+            list.RemoveAll(e => e.Serial < olderThan);
+            return;
+        }
+
+        for (int i = 0; i < list.Count && list[i].Serial < olderThan; i++) list[i] = list[i] with { IsObsolete = true };
     }
 
     private static int LastComplete(List<Entry> list) => list.FindLastIndex(e => e.State == EntryState.Complete) is var i and >= 0 ? i : 0;

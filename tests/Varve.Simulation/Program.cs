@@ -10,7 +10,7 @@ internal static class Program
         usage: Varve.Simulation --seed N             replay one seed, and say what it did
                Varve.Simulation --seeds COUNT        seeds 0 to COUNT - 1
                Varve.Simulation --from N --count M   seeds N to N + M - 1
-               --canary                              on a disk that ignores flushes: something must be found
+               --canary links|header                 on a disk that breaks an order: something must be found
                --parallel                            one process for each processor
                --keep-going                          do not stop at the first failure
         """;
@@ -20,22 +20,24 @@ internal static class Program
         var options = new Dictionary<string, string?>();
         for (int i = 0; i < arguments.Length; i++)
         {
-            bool hasValue = arguments[i] is "--seed" or "--seeds" or "--from" or "--count";
-            if (!hasValue && arguments[i] is not ("--canary" or "--parallel" or "--keep-going")) return Help();
+            bool hasValue = arguments[i] is "--seed" or "--seeds" or "--from" or "--count" or "--canary";
+            if (!hasValue && arguments[i] is not ("--parallel" or "--keep-going")) return Help();
             options[arguments[i]] = hasValue && i + 1 < arguments.Length ? arguments[++i] : null;
         }
 
-        if (options.TryGetValue("--seed", out string? seed)) return await ReplayAsync(Number(seed), options.ContainsKey("--canary"));
+        var canary = Canary.None;
+        if (options.TryGetValue("--canary", out string? kind) && !Enum.TryParse(kind, ignoreCase: true, out canary)) return Help();
+        if (options.TryGetValue("--seed", out string? seed)) return await ReplayAsync(Number(seed), canary);
         int from = options.TryGetValue("--from", out string? first) ? Number(first) : 0;
         if (!options.TryGetValue("--count", out string? count) && !options.TryGetValue("--seeds", out count)) return Help();
         return options.ContainsKey("--parallel")
-            ? await RunProcessesAsync(from, Number(count), options.Keys.Where(k => k is "--canary" or "--keep-going"))
-            : await RunManyAsync(from, Number(count), options.ContainsKey("--canary"), options.ContainsKey("--keep-going"));
+            ? await RunProcessesAsync(from, Number(count), canary, options.ContainsKey("--keep-going"))
+            : await RunManyAsync(from, Number(count), canary, options.ContainsKey("--keep-going"));
     }
 
-    private static async Task<int> ReplayAsync(int seed, bool isCanary)
+    private static async Task<int> ReplayAsync(int seed, Canary canary)
     {
-        Scenario scenario = Scenario.Of(seed, isCanary);
+        Scenario scenario = Scenario.Of(seed, canary);
         Console.WriteLine(scenario);
         Outcome outcome = await Task.Run(new Simulation(scenario).RunAsync);
         Console.WriteLine($"seed {seed}: {outcome.Boundaries} requests, {outcome.Survivors} survivors, trace {outcome.Trace:x16}");
@@ -43,14 +45,14 @@ internal static class Program
         return outcome.Failure is null ? 0 : 1;
     }
 
-    private static async Task<int> RunManyAsync(int from, int count, bool isCanary, bool keepsGoing)
+    private static async Task<int> RunManyAsync(int from, int count, Canary canary, bool keepsGoing)
     {
         var clock = Stopwatch.StartNew();
         int failures = 0;
         long survivors = 0, boundaries = 0;
         for (int seed = from; seed < from + count; seed++)
         {
-            Scenario scenario = Scenario.Of(seed, isCanary);
+            Scenario scenario = Scenario.Of(seed, canary);
             Outcome outcome = await Task.Run(new Simulation(scenario).RunAsync);
             survivors += outcome.Survivors;
             boundaries += outcome.Boundaries;
@@ -67,8 +69,9 @@ internal static class Program
     }
 
     /// <summary>Each process runs its seeds on one thread; so many processors, so many processes.</summary>
-    private static async Task<int> RunProcessesAsync(int from, int count, IEnumerable<string> flags)
+    private static async Task<int> RunProcessesAsync(int from, int count, Canary canary, bool keepsGoing)
     {
+        string[] flags = keepsGoing ? ["--canary", $"{canary}", "--keep-going"] : ["--canary", $"{canary}"];
         int processes = Math.Min(Environment.ProcessorCount, count), done = 0;
         var running = new List<Process>();
         for (int i = 0; i < processes; i++)

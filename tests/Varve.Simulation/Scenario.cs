@@ -2,6 +2,18 @@ using System.Text.Json.Nodes;
 
 namespace Varve.Simulation;
 
+/// <summary>A wrong order, made by a disk that lies, that the simulation must find: one that finds nothing there is worth nothing.</summary>
+internal enum Canary
+{
+    None,
+
+    /// <summary>Every flush is ignored while the guest writes: entries are linked before refcounts and new tables are durable.</summary>
+    Links,
+
+    /// <summary>Flushes are ignored while a stream ends: the header stops naming images whose data is not yet in the top.</summary>
+    Header,
+}
+
 /// <summary>What one seed decides before anything runs: geometry, disk, workload.</summary>
 internal sealed record Scenario
 {
@@ -16,16 +28,21 @@ internal sealed record Scenario
     public required int Epochs { get; init; }
     public required DiskBehaviour Disk { get; init; }
 
-    /// <summary>Whether the guest flushes. The canary's does not, so that whatever is found is an order that was broken.</summary>
-    public bool GuestFlushes { get; init; } = true;
+    public Canary Canary { get; init; }
+
+    /// <summary>Whether the guest relies on its flushes. A canary's does not, so that whatever is found is an order that was broken.</summary>
+    public bool ReliesOnFlushes => Canary == Canary.None;
+
+    /// <summary>Whether snapshots are taken and streams run.</summary>
+    public bool ChangesChain => Canary != Canary.Links;
 
     /// <summary>Small write-back caches, so that tables are evicted in the middle of things.</summary>
     public required int L2CacheSize { get; init; }
 
     /// <summary>The scenario of a seed.</summary>
     /// <param name="seed">Decides everything.</param>
-    /// <param name="isCanary">On a disk that ignores flushes: a simulation that finds nothing there is worth nothing.</param>
-    public static Scenario Of(int seed, bool isCanary = false)
+    /// <param name="canary">A wrong order to be found.</param>
+    public static Scenario Of(int seed, Canary canary = Canary.None)
     {
         var random = new Random(seed);
         int clusterBits = random.Next(9, 14) is var bits && random.Next(8) == 0 ? 16 : bits;
@@ -44,10 +61,9 @@ internal sealed record Scenario
             L2CacheSize = random.Next(2) == 0 ? 0 : 1 << clusterBits,
             Disk = new DiskBehaviour
             {
-                FailuresPerThousand = isCanary || random.Next(3) != 0 ? 0 : random.Next(1, 30),
-                IgnoresFlushes = isCanary,
+                FailuresPerThousand = canary != Canary.None || random.Next(3) != 0 ? 0 : random.Next(1, 30),
             },
-            GuestFlushes = !isCanary,
+            Canary = canary,
         };
     }
 

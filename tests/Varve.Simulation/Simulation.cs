@@ -76,6 +76,7 @@ internal sealed class Simulation(Scenario scenario)
             return (null, [new Moment(disk.AfterPowerLoss(_random.Next(), new DiskBehaviour { IsInstant = true }), top, model, 0)], nextId);
         }
 
+        disk.IgnoresFlushes = scenario.Canary == Canary.Links;
         var moments = new List<Moment>();
         var power = new Random(_random.Next());
         int spacing = power.Next(1, 60), lossAt = power.Next(20, 4000);

@@ -21,7 +21,8 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
     public async Task RunAsync()
     {
         IEnumerable<Task> workers = Enumerable.Range(0, machine.Scenario.Workers).Select(_ => Task.Run(WorkAsync));
-        await Task.WhenAll(workers.Append(Task.Run(ManageAsync)));
+        if (machine.Scenario.ChangesChain) workers = workers.Append(Task.Run(ManageAsync));
+        await Task.WhenAll(workers);
     }
 
     private bool MayContinue => Failure is null && _operationsLeft > 0 && !machine.Disk.IsOff;
@@ -53,7 +54,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         switch (random.Next(20))
         {
             case < 9:
-                await WriteAsync(offset, length, random.Next(8) == 0 && machine.Scenario.GuestFlushes ? WriteFlags.Fua : WriteFlags.None);
+                await WriteAsync(offset, length, random.Next(8) == 0 ? WriteFlags.Fua : WriteFlags.None);
                 break;
             case < 12:
                 await ChangeAsync(
@@ -67,7 +68,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
                 await ReadAsync(offset, length);
                 break;
             default:
-                if (machine.Scenario.GuestFlushes) await FlushAsync();
+                await FlushAsync();
                 break;
         }
     }
@@ -77,7 +78,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         int id = ++_nextId;
         byte[] data = new byte[length];
         GuestModel.Fill(data, offset, id);
-        await ChangeAsync(offset, length, id, isDiscard: false, (flags & WriteFlags.Fua) != 0, () => machine.Guest.WriteAsync(offset, data, flags));
+        await ChangeAsync(offset, length, id, isDiscard: false, (flags & WriteFlags.Fua) != 0 && machine.Scenario.ReliesOnFlushes, () => machine.Guest.WriteAsync(offset, data, flags));
     }
 
     private async ValueTask ChangeAsync(long offset, long length, int id, bool isDiscard, bool isDurable, Func<ValueTask> change)
@@ -100,15 +101,22 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
     {
         byte[] buffer = new byte[length];
         long[] oldest = model.BeginRead(offset, length);
-        await machine.Guest.ReadAsync(offset, buffer);
-        if (!machine.Disk.IsOff) Failure ??= model.CheckRead(offset, buffer, oldest);
+        try
+        {
+            await machine.Guest.ReadAsync(offset, buffer);
+            if (!machine.Disk.IsOff) Failure ??= model.CheckRead(offset, buffer, oldest);
+        }
+        finally
+        {
+            model.EndRead();
+        }
     }
 
     private async ValueTask FlushAsync()
     {
         long[] oldest = model.BeginFlush();
         await machine.Guest.FlushAsync();
-        if (!machine.Disk.IsOff) model.EndFlush(oldest);
+        if (!machine.Disk.IsOff && machine.Scenario.ReliesOnFlushes) model.EndFlush(oldest);
     }
 
     // ---- The chain changes under the guest
@@ -156,6 +164,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         List<Qcow2Image> chain = [.. machine.Chain];
         int below = random.Next(1, chain.Count + 1);
         Qcow2Image? stays = below < chain.Count && below > 1 ? chain[below] : null;
+        machine.Disk.IgnoresFlushes = machine.Scenario.Canary == Canary.Header;
         BlockJob job;
         using (await machine.Graph.ControlLock.EnterAsync())
         {
@@ -168,6 +177,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         }
 
         await job.Completion;
+        machine.Disk.IgnoresFlushes = false;
         using (await machine.Graph.ControlLock.EnterAsync())
         {
             if (machine.Disk.IsOff || job.Error is not null) return;
