@@ -1,0 +1,64 @@
+using System.Globalization;
+
+namespace Varve.LoadBench;
+
+/// <summary>What is measured, and how often.</summary>
+internal sealed record BenchOptions
+{
+    public const string Usage =
+        """
+        Varve.LoadBench [--server artifacts/bin/varve | --self-host] [--pairs N] [--seconds N] [--size-mib N]
+                        [--only raw,qcow2,stream] [--servers varve,qemu-io_uring,qemu-threads,nbdkit]
+        Drives fio's nbd engine against each server in turn, --pairs rounds, and prints medians and ratios as a table.
+        """;
+
+    /// <summary>The executable that is called as <c>varve daemon</c>; null: this program serves, without a stream measurement.</summary>
+    public string? Server { get; init; }
+
+    /// <summary>Rounds: in each, every server does every workload once.</summary>
+    public int Pairs { get; init; } = 5;
+
+    /// <summary>How long one workload runs.</summary>
+    public int Seconds { get; init; } = 3;
+
+    public long SizeMib { get; init; } = 1024;
+
+    public IReadOnlyList<string> Only { get; init; } = ["raw", "qcow2", "stream"];
+
+    public IReadOnlyList<string> Servers { get; init; } = [ServerProcess.Varve, ServerProcess.QemuUring, ServerProcess.QemuThreads, ServerProcess.Nbdkit];
+
+    public static bool TryParse(string[] args, out BenchOptions options, out string? error)
+    {
+        options = new BenchOptions();
+        error = null;
+        for (int i = 0; i < args.Length; i++)
+        {
+            string name = args[i];
+            if (name == "--self-host") continue;
+            if (i + 1 == args.Length)
+            {
+                error = $"{name}: unknown, or its value is missing";
+                return false;
+            }
+
+            string value = args[++i];
+            int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out int number);
+            (BenchOptions next, bool isValid) = name switch
+            {
+                "--server" => (options with { Server = Path.GetFullPath(value) }, File.Exists(value)),
+                "--pairs" => (options with { Pairs = number }, number > 0),
+                "--seconds" => (options with { Seconds = number }, number > 0),
+                "--size-mib" => (options with { SizeMib = number }, number > 0),
+                "--only" => (options with { Only = value.Split(',') }, true),
+                "--servers" => (options with { Servers = value.Split(',') }, true),
+                _ => (options, false),
+            };
+            options = next;
+            if (isValid) continue;
+            error = $"{name} {value}: not valid";
+            return false;
+        }
+
+        return true;
+    }
+}

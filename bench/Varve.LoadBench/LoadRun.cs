@@ -1,0 +1,94 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+
+namespace Varve.LoadBench;
+
+/// <summary>All measurements: servers alternate inside each round, so that what else the machine does hits all of them alike.</summary>
+internal sealed class LoadRun(BenchOptions options, string directory, Report report)
+{
+    public async Task RunAsync()
+    {
+        string raw = Path.Combine(directory, "image.raw");
+        await FillAsync(raw).ConfigureAwait(false);
+        foreach (string format in (string[])["raw", "qcow2"])
+        {
+            if (!options.Only.Contains(format)) continue;
+            string image = raw;
+            if (format == "qcow2")
+            {
+                image = Path.Combine(directory, "image.qcow2");
+                await Tool.RunAsync("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image).ConfigureAwait(false);
+            }
+
+            for (int pair = 0; pair < options.Pairs; pair++) await MeasureAllAsync(format, image, pair).ConfigureAwait(false);
+        }
+
+        if (options.Only.Contains("stream") && options.Server is not null)
+        {
+            for (int pair = 0; pair < options.Pairs; pair++) await StreamBothAsync(raw, pair).ConfigureAwait(false);
+        }
+    }
+
+    private async Task MeasureAllAsync(string format, string image, int pair)
+    {
+        foreach (Workload workload in Workload.All)
+        {
+            // Every other round the other way round: who comes first finds other caches.
+            IEnumerable<string> servers = pair % 2 == 0 ? options.Servers : options.Servers.Reverse();
+            foreach (string server in servers.Where(s => ServerProcess.CanServe(s, format)))
+            {
+                await using ServerProcess process = await ServerProcess.StartAsync(options, server, format, image, directory).ConfigureAwait(false);
+                double value = await FioAsync(process.Uri, workload).ConfigureAwait(false);
+                report.Add($"{format}, {workload.Name}", "requests/s", server, value);
+                Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {format} {workload.Name}: {server} {value:F0}/s");
+            }
+        }
+    }
+
+    private async Task<double> FioAsync(string uri, Workload workload)
+    {
+        string output = Path.Combine(directory, "fio.json");
+        await Tool.RunAsync(
+            "fio", "--name=load", "--ioengine=nbd", $"--uri={uri}", $"--rw={workload.Pattern}", $"--bs={workload.BlockSize}", $"--iodepth={workload.Depth}",
+            $"--size={options.SizeMib}M", "--time_based", $"--runtime={options.Seconds}", "--randrepeat=0", "--output-format=json", $"--output={output}")
+            .ConfigureAwait(false);
+        JsonNode job = JsonNode.Parse(await File.ReadAllTextAsync(output).ConfigureAwait(false))!["jobs"]![0]!;
+        if ((int)job["error"]! != 0) throw new InvalidOperationException($"fio failed on {workload.Name}: error {job["error"]}");
+        return (double)job["read"]!["iops"]! + (double)job["write"]!["iops"]!;
+    }
+
+    private async Task StreamBothAsync(string raw, int pair)
+    {
+        (string Name, string Program, string[] Arguments)[] daemons =
+        [
+            (ServerProcess.Varve, options.Server!, ["daemon"]),
+            ("qemu-storage-daemon", "qemu-storage-daemon", []),
+        ];
+        foreach ((string name, string program, string[] arguments) in pair % 2 == 0 ? daemons : [.. daemons.Reverse()])
+        {
+            if (name != ServerProcess.Varve && !Tool.IsInstalled(program)) continue;
+            string top = Path.Combine(directory, "top.qcow2");
+            File.Delete(top);
+            await Tool.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", top).ConfigureAwait(false);
+            double seconds = await StreamRun.MeasureAsync(program, arguments, top, Path.Combine(directory, "qmp.sock")).ConfigureAwait(false);
+            report.Add(string.Create(CultureInfo.InvariantCulture, $"stream {options.SizeMib} MiB into qcow2"), "MiB/s", name, options.SizeMib / seconds);
+            Console.Error.WriteLine($"{pair + 1}/{options.Pairs} stream: {name} {seconds:F2} s");
+        }
+    }
+
+    /// <summary>Random data: zeros would be told instead of sent, and holes not read.</summary>
+    private async Task FillAsync(string path)
+    {
+        var random = new Random(1);
+        byte[] block = new byte[1 << 20];
+        FileStream file = File.Create(path);
+        await using (file.ConfigureAwait(false))
+        {
+            for (long i = 0; i < options.SizeMib; i++)
+            {
+                random.NextBytes(block);
+                await file.WriteAsync(block).ConfigureAwait(false);
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+
+namespace Varve.LoadBench;
+
+/// <summary>Collects measurements and prints their medians as a markdown table, with what is needed to judge them.</summary>
+internal sealed class Report(BenchOptions options)
+{
+    private readonly Dictionary<(string Row, string Unit), Dictionary<string, List<double>>> _rows = [];
+
+    public void Add(string row, string unit, string server, double value)
+    {
+        if (!_rows.TryGetValue((row, unit), out Dictionary<string, List<double>>? servers)) _rows[(row, unit)] = servers = new();
+        if (!servers.TryGetValue(server, out List<double>? values)) servers[server] = values = [];
+        values.Add(value);
+    }
+
+    public void WriteTo(TextWriter output)
+    {
+        string[] servers = [.. _rows.Values.SelectMany(r => r.Keys).Distinct()];
+        string[] others = [.. servers.Where(s => s != ServerProcess.Varve)];
+        output.WriteLine($"Machine: {Environment.ProcessorCount} cores, {CpuName()}, {RuntimeInformation.OSDescription}.");
+        output.WriteLine($"Commit: {Git("rev-parse", "--short", "HEAD")}. Servers: {Versions()}.");
+        output.WriteLine($"Command: `Varve.LoadBench {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}`: "
+            + $"medians of {options.Pairs} rounds, {options.Seconds} s each, {options.SizeMib} MiB of random data in the page cache, unix socket, fio's nbd engine.");
+        output.WriteLine();
+        output.WriteLine($"| workload | unit | {string.Join(" | ", servers)} | {string.Join(" | ", others.Select(s => $"varve / {s}"))} |");
+        output.WriteLine($"|---|---|{string.Concat(Enumerable.Repeat("---:|", servers.Length + others.Length))}");
+        foreach (((string row, string unit), Dictionary<string, List<double>> values) in _rows)
+        {
+            IEnumerable<string> medians = servers.Select(s => values.TryGetValue(s, out List<double>? v) ? Number(Median(v)) : "");
+            IEnumerable<string> ratios = others.Select(s => Ratio(values, s));
+            output.WriteLine($"| {row} | {unit} | {string.Join(" | ", medians)} | {string.Join(" | ", ratios)} |");
+        }
+    }
+
+    private static string Ratio(Dictionary<string, List<double>> values, string other)
+        => values.TryGetValue(ServerProcess.Varve, out List<double>? ours) && values.TryGetValue(other, out List<double>? theirs)
+            ? (Median(ours) / Median(theirs)).ToString("F2", CultureInfo.InvariantCulture)
+            : "";
+
+    private static double Median(List<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        int middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+
+    private static string Number(double value) => value.ToString("#,0", CultureInfo.InvariantCulture);
+
+    private static string CpuName()
+        => File.Exists("/proc/cpuinfo")
+            ? File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1] ?? "unknown processor"
+            : "unknown processor";
+
+    private static string Versions()
+        => string.Join(", ", new[] { "qemu-nbd", "nbdkit", "fio" }.Where(Tool.IsInstalled).Select(program => FirstLine(program, "--version")));
+
+    private static string Git(params string[] arguments) => Tool.IsInstalled("git") ? FirstLine("git", arguments) : "unknown";
+
+    private static string FirstLine(string program, params string[] arguments)
+    {
+        using Process process = Tool.Start(program, arguments);
+        string line = process.StandardOutput.ReadLine() ?? "unknown";
+        process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return line;
+    }
+}
