@@ -60,6 +60,9 @@ internal abstract partial class Job : IBlockParent
     /// <summary>Why the job failed; null when it has not.</summary>
     public string? Error { get; private set; }
 
+    /// <summary>The failure itself, for callers in this process; null when there was none.</summary>
+    public BlockException? Failure { get; private set; }
+
     /// <summary>Completes, always successfully, when the job is concluded; <see cref="Error"/> says how.</summary>
     public Task Completion => _concluded.Task;
 
@@ -221,6 +224,7 @@ internal abstract partial class Job : IBlockParent
             lock (StateLock)
             {
                 if (_isPaused) LeavePause();
+                Failure = failure;
                 Error = IsCancelled ? Errno.Text(Errno.ECANCELED) : Describe(failure);
                 Become(JobStatus.Aborting);
             }
