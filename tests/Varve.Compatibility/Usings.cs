@@ -1,0 +1,2 @@
+global using Varve.Compatibility.Support;
+global using Xunit;
