@@ -8,6 +8,7 @@ namespace Varve.Formats.Qcow2;
 internal sealed partial class Qcow2Image
 {
     private readonly List<Reservation> _reservations = [];
+    private long _unalignedLost;
 
     /// <summary>Sets host clusters aside for a run of guest clusters that begins at <paramref name="offset"/>.</summary>
     /// <returns>The reservation, already registered; null when the first cluster can be written in place after all.</returns>
@@ -173,6 +174,9 @@ internal sealed partial class Qcow2Image
     {
         switch (old.Kind)
         {
+            case ClusterKind.Data or ClusterKind.ZeroAllocated when !Align.Is(old.Host.Value, ClusterSize):
+                _unalignedLost = old.Host.Value;   // whose clusters these are nobody knows: they leak
+                break;
             case ClusterKind.Data or ClusterKind.ZeroAllocated:
                 Reclaim.Unlinked(new LostReference(old.Host.Value, ClusterSize, reason));
                 break;
@@ -181,6 +185,13 @@ internal sealed partial class Qcow2Image
                 Reclaim.Unlinked(new LostReference(extent.Host.Value, extent.MaxLength, reason));
                 break;
         }
+    }
+
+    /// <summary>Reports an entry that was replaced although it could not be true.</summary>
+    private async ValueTask ReportUnalignedLossAsync()
+    {
+        long host = Interlocked.Exchange(ref _unalignedLost, 0);
+        if (host != 0) await ReportCorruptionAsync(isFatal: false, $"Cannot free unaligned cluster {Hex(host)}").ConfigureAwait(false);
     }
 
     /// <summary>The slice that maps <paramref name="offset"/>, in a table that is ours alone, pinned. Needs the allocator's mutex.</summary>

@@ -178,6 +178,7 @@ internal sealed partial class Qcow2Image
             slice.Pins--;
         }
 
+        await ReportUnalignedLossAsync().ConfigureAwait(false);
         return pieceEnd;
     }
 

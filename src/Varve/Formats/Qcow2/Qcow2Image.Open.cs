@@ -8,6 +8,11 @@ namespace Varve.Formats.Qcow2;
 /// <content>Opening: header, features, tables, backing image.</content>
 internal sealed partial class Qcow2Image
 {
+    /// <summary>How many bytes of snapshots' L1 tables are guarded at most: an image can claim more than memory holds.</summary>
+    private const long MaxGuardedBytes = 128 << 20;
+
+    private readonly List<(long Host, long Length, MetadataKind Kind)> _snapshotMetadata = [];
+
     private const Qcow2Incompatible Supported = Qcow2Incompatible.Dirty | Qcow2Incompatible.Corrupt | Qcow2Incompatible.CompressionType;
 
     /// <summary>Opens the children and reads the metadata. What it throws undoes the opening.</summary>
@@ -18,6 +23,7 @@ internal sealed partial class Qcow2Image
         _options = Qcow2RuntimeOptions.Take(opening, _header);
         Reclaim = new Reclaim(ClusterSize);
         _compressed = new CompressedClusters(_file, _header.ClusterBits, _header.CompressionType);
+        await ReadSnapshotsAsync(opening.Context.ForCheck, cancellationToken).ConfigureAwait(false);
         await ReadTablesAsync(cancellationToken).ConfigureAwait(false);
         await opening.OpenBackingAsync(this, RecordedBackingFile, RecordedBackingFormat, cancellationToken).ConfigureAwait(false);
         if (!IsReadOnly && !opening.Context.ForCheck) await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
@@ -37,6 +43,11 @@ internal sealed partial class Qcow2Image
         RefuseUnknownFeatures(cluster);
         _header.CheckLimits()?.Throw(NodeName);
         RefuseUnsupported(forCheck);
+        if (_header.RefcountTableClusters == 0 && !forCheck)
+        {
+            throw new BlockException(BlockErrorKind.Invalid, "Image does not contain a reference count table") { NodeName = NodeName };
+        }
+
         (RecordedBackingFile, RecordedBackingFormat) = (cluster.BackingFile, cluster.BackingFormat);
     }
 
@@ -79,6 +90,39 @@ internal sealed partial class Qcow2Image
         }
     }
 
+    /// <summary>Notes where the snapshot table and the snapshots' L1 tables lie. Nothing of them is changed here.</summary>
+    private async ValueTask ReadSnapshotsAsync(bool forCheck, CancellationToken cancellationToken)
+    {
+        _snapshotMetadata.Clear();
+        byte[] bytes = new byte[SnapshotEntry.FixedSize];
+        long start = _header.SnapshotTable.Value, offset = start, guarded = 0;
+        for (int i = 0; i < _header.SnapshotCount; i++)
+        {
+            await _file.Node.ReadAsync(offset, bytes, cancellationToken).ConfigureAwait(false);
+            SnapshotEntry entry = SnapshotEntry.Read(bytes);
+            offset += entry.Size;
+            if (!forCheck && entry.ExtraSize > SnapshotEntry.MaxExtraSize)
+            {
+                throw new BlockException(BlockErrorKind.Unsupported, $"Too much extra metadata in snapshot table entry {i}") { NodeName = NodeName };
+            }
+
+            if (offset - start > SnapshotEntry.MaxTableBytes)
+            {
+                if (forCheck) return;
+                throw new BlockException(BlockErrorKind.TooLarge, "Snapshot table is too big") { NodeName = NodeName };
+            }
+
+            // One that lies is for the check to report; it is not followed. Many long ones are guarded up to a bound.
+            if (guarded + entry.L1Size * 8 <= MaxGuardedBytes && Align.Is(entry.L1Table.Value, ClusterSize) && entry.L1Table.Value >= 0 && entry.L1Size <= Qcow2Header.MaxL1Bytes / 8)
+            {
+                guarded += entry.L1Size * 8;
+                _snapshotMetadata.Add((entry.L1Table.Value, entry.L1Size * 8, MetadataKind.InactiveL1));
+            }
+        }
+
+        if (offset > start) _snapshotMetadata.Add((start, offset - start, MetadataKind.SnapshotTable));
+    }
+
     /// <summary>Reads the L1 and refcount tables and makes empty caches: at opening, and after a repair has changed the tables.</summary>
     internal async ValueTask ReadTablesAsync(CancellationToken cancellationToken)
     {
@@ -118,5 +162,6 @@ internal sealed partial class Qcow2Image
         }
 
         _allocator.MapMetadata(MetadataMap);
+        foreach ((long host, long length, MetadataKind kind) in _snapshotMetadata) MetadataMap.Add(host, length, kind);
     }
 }
