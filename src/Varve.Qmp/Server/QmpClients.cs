@@ -10,6 +10,12 @@ internal sealed class QmpClients
     private readonly Lock _lock = new();
     private ImmutableArray<QmpSession> _sessions = [];
 
+    /// <summary>Whether nobody is connected and has negotiated.</summary>
+    public bool IsEmpty
+    {
+        get { lock (_lock) return _sessions.IsEmpty; }
+    }
+
     public void Add(QmpSession session)
     {
         lock (_lock) _sessions = _sessions.Add(session);

@@ -65,7 +65,6 @@ internal sealed class QmpSession : IQmpClientState
     {
         _outOfBand = outOfBand;
         _isNegotiated = true;
-        _context.Clients.Add(this);
     }
 
     public SafeFileHandle? TakeDescriptor() => _descriptors.TryDequeue(out SafeFileHandle? descriptor) ? descriptor : null;
@@ -90,6 +89,7 @@ internal sealed class QmpSession : IQmpClientState
         finally
         {
             _context.Clients.Remove(this);
+            if (_context.Clients.IsEmpty) _context.Graph.FdSets.RemoveUnused();   // nobody is left who could name them
             _output.Close();
             await _ended.CancelAsync().ConfigureAwait(false);
             // What was answered is still sent, if the client takes it soon.
@@ -180,6 +180,7 @@ internal sealed class QmpSession : IQmpClientState
         else
         {
             Send(QmpJson.ToLine(await ExecuteAsync(command, request).ConfigureAwait(false), _pretty));
+            if (command.IsNegotiation && _isNegotiated) _context.Clients.Add(this);   // events come after the reply
         }
     }
 
@@ -215,8 +216,9 @@ internal sealed class QmpSession : IQmpClientState
         {
             return request.Refuse(e.ErrorClass, e.Message);
         }
-        catch (Exception e) when (e is IOException or SocketException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
+            // A refusal (BlockException), or a defect of ours: then this command fails, and everything else goes on.
             return request.Refuse(QmpException.GenericError, e.Message);
         }
     }

@@ -91,6 +91,28 @@ public sealed class QmpObjectTests
     }
 
     [Fact]
+    public async Task Descriptors_that_nobody_opened_go_with_the_last_client()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "descriptors are passed on Linux");
+        await using QmpTestHost host = await QmpTestHost.StartAsync();
+        string path = host.Directory.File("passed", 4096);
+        await using (QmpClient client = await host.ConnectAsync())
+        {
+            using SafeFileHandle file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite), same = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite);
+            await client.ExecuteWithDescriptorAsync("add-fd", new() { ["fdset-id"] = 1 }, file, Cancellation);
+            await client.ExecuteWithDescriptorAsync("add-fd", new() { ["fdset-id"] = 2 }, same, Cancellation);
+            await client.ExecuteAsync(
+                "blockdev-add", new() { ["driver"] = "file", ["node-name"] = "n", ["filename"] = "/dev/fdset/2" }, Cancellation);
+        }
+
+        while (!host.Context.Clients.IsEmpty) await Task.Delay(10, Cancellation);
+        await using QmpClient next = await host.ConnectAsync();
+        while ((await next.ExecuteAsync("query-fdsets", cancellationToken: Cancellation))!.AsArray() is { Count: > 1 }) await Task.Delay(10, Cancellation);
+        JsonNode left = Assert.Single((await next.ExecuteAsync("query-fdsets", cancellationToken: Cancellation))!.AsArray())!;
+        Assert.Equal(2, (int)left["fdset-id"]!);
+    }
+
+    [Fact]
     public async Task Named_descriptors_come_and_go()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "descriptors are passed on Linux");

@@ -192,6 +192,40 @@ public sealed class QmpSessionTests
     }
 
     [Fact]
+    public async Task A_job_runs_to_its_end_before_the_eyes_of_the_client()
+    {
+        await using QmpTestHost host = await QmpTestHost.StartAsync();
+        await using QmpClient client = await host.ConnectAsync(), watcher = await host.ConnectAsync();
+        await client.ExecuteAsync("blockdev-create", new()
+        {
+            ["job-id"] = "j",
+            ["options"] = new JsonObject { ["driver"] = "file", ["filename"] = host.Directory["image"], ["size"] = 65536 },
+        }, Cancellation);
+        await client.WaitForJobStatusAsync("j", "concluded", Cancellation);
+        await client.ExecuteAsync("job-dismiss", new() { ["id"] = "j" }, Cancellation);
+        Assert.Equal(65536, new FileInfo(host.Directory["image"]).Length);
+        List<string?> seen = [];
+        await foreach (QmpEvent happened in watcher.ReadEventsAsync(Cancellation))
+        {
+            seen.Add((string?)happened.Data!["status"]);
+            if (seen[^1] == "null") break;
+        }
+
+        Assert.Equal(["created", "running", "waiting", "pending", "concluded", "null"], seen);
+    }
+
+    [Fact]
+    public async Task What_waits_for_a_server_that_goes_away_fails()
+    {
+        QmpTestHost host = await QmpTestHost.StartAsync();
+        await using QmpClient client = await host.ConnectAsync();
+        Task<QmpEvent> waiting = client.WaitForEventAsync("NEVER", cancellationToken: Cancellation);
+        await host.DisposeAsync();
+        await Assert.ThrowsAsync<IOException>(() => waiting);
+        await Assert.ThrowsAsync<IOException>(() => client.ExecuteAsync("query-jobs", cancellationToken: Cancellation));
+    }
+
+    [Fact]
     public async Task A_monitor_listens_on_tcp_and_connects_out()
     {
         await using QmpTestHost host = await QmpTestHost.StartAsync();

@@ -26,9 +26,14 @@ internal sealed class SocketChardev(string id, SocketChardevOptions options) : C
     private Socket? _socket;
     private bool _isConnected;
 
-    public override string Filename => options.IsServer
-        ? $"{(_isConnected ? "" : "disconnected:")}{options.Target},server=on"
-        : $"{(_isConnected ? "" : "disconnected:")}{options.Target}";
+    public override string Filename
+    {
+        get
+        {
+            string name = options.IsServer && LocalEndPoint is IPEndPoint bound ? $"tcp:{bound}" : options.Target.ToString();
+            return $"{(_isConnected ? "" : "disconnected:")}{name}{(options.IsServer ? ",server=on" : "")}";
+        }
+    }
 
     /// <summary>Where a listening socket really listens: the port that was chosen for port 0.</summary>
     public EndPoint? LocalEndPoint => _socket?.LocalEndPoint;
@@ -53,7 +58,18 @@ internal sealed class SocketChardev(string id, SocketChardevOptions options) : C
         {
             while (true)
             {
-                Socket client = await _socket!.AcceptAsync(cancellationToken).ConfigureAwait(false);
+                Socket client;
+                try
+                {
+                    client = await _socket!.AcceptAsync(cancellationToken).ConfigureAwait(false);
+                }
+                catch (SocketException)
+                {
+                    // The client was gone again, or the process is out of descriptors for now: others may still connect.
+                    await Task.Delay(TimeSpan.FromMilliseconds(20), cancellationToken).ConfigureAwait(false);
+                    continue;
+                }
+
                 lock (_lock)
                 {
                     _isConnected = true;

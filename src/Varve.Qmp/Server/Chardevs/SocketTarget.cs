@@ -43,17 +43,18 @@ internal abstract record SocketTarget
         }
     }
 
-    private protected static BlockException Failure(string what, string name, SocketException e)
+    /// <summary>What to say of a failed call; <paramref name="name"/> is a path or an address.</summary>
+    private protected static BlockException Failure(string what, string? name, SocketException e)
     {
         int errno = e.SocketErrorCode switch
         {
             SocketError.AddressAlreadyInUse => Errno.EADDRINUSE,
             SocketError.ConnectionRefused => Errno.ECONNREFUSED,
             SocketError.AccessDenied => Errno.EACCES,
-            SocketError.AddressNotAvailable when name.Contains('/') => Errno.ENOENT,
+            SocketError.AddressNotAvailable when name?.Contains('/') == true => Errno.ENOENT,   // how the platform reports a missing directory
             _ => e.NativeErrorCode,
         };
-        return new BlockException(Errno.KindOf(errno), $"Failed to {what} {name}: {Errno.Text(errno)}", e) { Errno = errno };
+        return new BlockException(Errno.KindOf(errno), $"Failed to {what}{(name is null ? "" : " " + name)}: {Errno.Text(errno)}", e) { Errno = errno };
     }
 }
 
@@ -110,6 +111,7 @@ internal sealed record InetTarget(string Host, string Port, bool? IPv4 = null, b
 {
     public override async ValueTask<Socket> ListenAsync(CancellationToken cancellationToken)
     {
+        BlockException? failure = null;
         foreach (IPAddress address in await ResolveAsync(cancellationToken).ConfigureAwait(false))
         {
             var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
@@ -123,11 +125,11 @@ internal sealed record InetTarget(string Host, string Port, bool? IPv4 = null, b
             catch (SocketException e)
             {
                 socket.Dispose();
-                throw new BlockException(BlockErrorKind.InUse, $"Failed to find an available port: {Failure("bind", Host, e).Message.Split(": ")[^1]}", e);
+                failure = Failure("find an available port", null, e);
             }
         }
 
-        throw NotResolved(null);
+        throw failure ?? NotResolved(null);
     }
 
     public override async ValueTask<Socket> ConnectAsync(CancellationToken cancellationToken)
