@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Varve.Graph;
 using Varve.IO;
 
@@ -83,6 +84,7 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
     protected override ValueTask DiscardCoreAsync(long offset, long length, CancellationToken cancellationToken)
         => _file.DiscardAsync(offset + _offset, length, cancellationToken);
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     protected override async ValueTask FlushCoreAsync(CancellationToken cancellationToken)
     {
         await _file.DebugEventAsync(BlkdebugEvent.FlushToOs).ConfigureAwait(false);
