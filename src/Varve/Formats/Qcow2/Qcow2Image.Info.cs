@@ -3,29 +3,47 @@ using Varve.Formats.Qcow2.Metadata;
 
 namespace Varve.Formats.Qcow2;
 
-/// <content>What the header tells that only qcow2 has (QMP <c>ImageInfoSpecificQCow2</c>).</content>
+/// <content>What queries tell about the image (QMP <c>ImageInfoSpecificQCow2</c>).</content>
 internal sealed partial class Qcow2Image
 {
+    private List<BitmapDirectoryEntry> _storedBitmaps = [];
+
+    /// <inheritdoc/>
     public override JsonObject GetSpecificInfo()
     {
-        Qcow2Header header = _header;
+        // In the order in which the reference prints them.
         var data = new JsonObject
         {
-            ["compat"] = header.Version == 2 ? "0.10" : "1.1",
-            ["compression-type"] = header.CompressionType == Qcow2CompressionType.Zstd ? "zstd" : "zlib",
+            ["compat"] = _header.Version == 2 ? "0.10" : "1.1",
+            ["compression-type"] = _header.CompressionType == Qcow2CompressionType.Zlib ? "zlib" : "zstd",
         };
-        if (header.Version >= 3)
+        if (_header.Version >= 3) data["lazy-refcounts"] = (_header.Compatible & Qcow2Compatible.LazyRefcounts) != 0;
+        if (_storedBitmaps.Count > 0) data["bitmaps"] = new JsonArray([.. _storedBitmaps.Select(Describe)]);
+        data["refcount-bits"] = _header.RefcountBits;
+        if (_header.Version >= 3)
         {
-            data["lazy-refcounts"] = (header.Compatible & Qcow2Compatible.LazyRefcounts) != 0;
-        }
-
-        data["refcount-bits"] = header.RefcountBits;
-        if (header.Version >= 3)
-        {
-            data["corrupt"] = (header.Incompatible & Qcow2Incompatible.Corrupt) != 0;
-            data["extended-l2"] = (header.Incompatible & Qcow2Incompatible.ExtendedL2) != 0;
+            data["corrupt"] = (_header.Incompatible & Qcow2Incompatible.Corrupt) != 0;
+            data["extended-l2"] = (_header.Incompatible & Qcow2Incompatible.ExtendedL2) != 0;
         }
 
         return new JsonObject { ["type"] = "qcow2", ["data"] = data };
+    }
+
+    /// <summary>Reads the names of the persistent bitmaps, where the image says they are up to date.</summary>
+    private async ValueTask ReadBitmapsAsync(HeaderCluster cluster, CancellationToken cancellationToken)
+    {
+        if ((_header.Autoclear & Qcow2Autoclear.Bitmaps) == 0 || cluster.Find(HeaderExtension.Bitmaps) is not { } extension) return;
+        BitmapDirectoryEntry.TryReadExtension(extension.Data.Span, out HostOffset offset, out int size, out int count)?.Throw(NodeName);
+        byte[] directory = new byte[size];
+        await _file.Node.ReadAsync(offset.Value, directory, cancellationToken).ConfigureAwait(false);
+        BitmapDirectoryEntry.TryReadAll(directory, count, out _storedBitmaps)?.Throw(NodeName);
+    }
+
+    private static JsonNode Describe(BitmapDirectoryEntry bitmap)
+    {
+        var flags = new JsonArray();
+        if (bitmap.IsInUse) flags.Add("in-use");
+        if (bitmap.IsAuto) flags.Add("auto");
+        return new JsonObject { ["flags"] = flags, ["name"] = bitmap.Name, ["granularity"] = 1L << bitmap.GranularityBits };
     }
 }

@@ -49,6 +49,7 @@ internal sealed partial class Qcow2Image
         }
 
         (RecordedBackingFile, RecordedBackingFormat) = (cluster.BackingFile, cluster.BackingFormat);
+        await ReadBitmapsAsync(cluster, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Features nobody told us about: the image must not be read, not even a little.</summary>
