@@ -3,10 +3,11 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Varve.Options;
 
 namespace Varve.Qmp.Json;
 
-/// <summary>Writes messages as the reference does: ASCII only, a blank after colons and commas, one line a message or indented by four.</summary>
+/// <summary>Writes messages as the reference does: ASCII only, members in its order, a blank after colons and commas, one line a message or indented by four.</summary>
 internal static class QmpJson
 {
     /// <summary>A message and its line end, in UTF-8.</summary>
@@ -34,7 +35,7 @@ internal static class QmpJson
                 text.Append("null");
                 break;
             case JsonObject members:
-                WriteList(text, '{', '}', members, indent, static (text, member, indent) =>
+                WriteList(text, '{', '}', (List<KeyValuePair<string, JsonNode?>>)[.. JsonText.InOrder(members)], indent, static (text, member, indent) =>
                 {
                     WriteString(text, member.Key);
                     text.Append(": ");
@@ -42,7 +43,7 @@ internal static class QmpJson
                 });
                 break;
             case JsonArray elements:
-                WriteList(text, '[', ']', elements, indent, Write);
+                WriteList<JsonNode?>(text, '[', ']', [.. elements], indent, Write);
                 break;
             default:
                 WriteScalar(text, (JsonValue)value);
@@ -51,7 +52,7 @@ internal static class QmpJson
     }
 
     private static void WriteList<T>(
-        StringBuilder text, char open, char close, ICollection<T> items, int indent, Action<StringBuilder, T, int> writeItem)
+        StringBuilder text, char open, char close, IReadOnlyList<T> items, int indent, Action<StringBuilder, T, int> writeItem)
     {
         text.Append(open);
         int inner = indent < 0 ? indent : indent + 1;

@@ -82,7 +82,7 @@ public sealed class QmpObjectTests
         JsonNode added = (await client.ExecuteWithDescriptorAsync("add-fd", new() { ["fdset-id"] = 7, ["opaque"] = "rw:passed" }, file, Cancellation))!;
         Assert.Equal(7, (long)added["fdset-id"]!);
         JsonNode sets = (await client.ExecuteAsync("query-fdsets", cancellationToken: Cancellation))!;
-        Assert.Equal($$"""[{"fdset-id":7,"fds":[{"fd":{{added["fd"]}},"opaque":"rw:passed"}]}]""", sets.ToJsonString());
+        Assert.Equal($$"""[{"fds":[{"fd":{{added["fd"]}},"opaque":"rw:passed"}],"fdset-id":7}]""", sets.ToJsonString());
         Assert.Equal(path, new FileInfo($"/proc/self/fd/{added["fd"]}").ResolveLinkTarget(false)!.FullName);
         await client.ExecuteAsync("remove-fd", new() { ["fdset-id"] = 7, ["fd"] = (long)added["fd"]! }, Cancellation);
         Assert.Equal("[]", (await client.ExecuteAsync("query-fdsets", cancellationToken: Cancellation))!.ToJsonString());

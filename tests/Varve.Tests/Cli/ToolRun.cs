@@ -1,0 +1,70 @@
+using System.Diagnostics;
+using Varve.Cli.Daemon;
+using Varve.Cli.Img;
+using Varve.Cli.Output;
+
+namespace Varve.Tests.Cli;
+
+/// <summary>What a tool printed and how it ended.</summary>
+internal sealed record ToolRun(int ExitCode, string Output, string Error)
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+
+    /// <summary>Runs our <c>img</c> inside the test process.</summary>
+    public static async Task<ToolRun> ImgAsync(params string[] arguments)
+    {
+        using StringWriter output = new(), error = new();
+        int exitCode = await new ImgTool(new ToolConsole("qemu-img", output, error)).RunAsync(arguments, TestContext.Current.CancellationToken);
+        return new ToolRun(exitCode, output.ToString(), error.ToString());
+    }
+
+    /// <summary>Runs our daemon inside the test process, for command lines that do not make it stay.</summary>
+    public static async Task<ToolRun> DaemonAsync(params string[] arguments)
+    {
+        using StringWriter output = new(), error = new();
+        using var stop = new CancellationTokenSource(s_patience);
+        int exitCode = await new DaemonTool(new ToolConsole("qemu-storage-daemon", output, error)).RunAsync(arguments, stop.Token);
+        return new ToolRun(exitCode, output.ToString(), error.ToString());
+    }
+
+    /// <summary>Runs the reference's tool; the test is skipped where it is not installed.</summary>
+    public static async Task<ToolRun> ReferenceAsync(string program, params string[] arguments)
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/" + program), $"{program} is not installed");
+        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        using Process process = Process.Start(start)!;
+        Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync().WaitAsync(s_patience);
+        return new ToolRun(process.ExitCode, await output, await error);
+    }
+}
+
+/// <summary>A folder of its own for a test, gone afterwards.</summary>
+internal sealed class ImgFolder : IDisposable
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("varve-img-");
+
+    /// <summary>The path of a file in it.</summary>
+    public string this[string name] => Path.Combine(_folder.FullName, name);
+
+    /// <summary>A raw file with a pattern in it.</summary>
+    /// <param name="name">In the folder.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="pieces">Offsets at which 64 KiB of a byte stand; the rest is a hole.</param>
+    public string Raw(string name, long length, params (long Offset, byte Value)[] pieces)
+    {
+        using var file = new FileStream(this[name], FileMode.Create);
+        file.SetLength(length);
+        foreach ((long offset, byte value) in pieces)
+        {
+            file.Position = offset;
+            byte[] data = new byte[64.KiB];
+            Array.Fill(data, value);
+            file.Write(data, 0, (int)Math.Min(data.Length, length - offset));
+        }
+
+        return this[name];
+    }
+
+    public void Dispose() => _folder.Delete(recursive: true);
+}
