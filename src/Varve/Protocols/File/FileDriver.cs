@@ -41,7 +41,12 @@ internal sealed class FileDriver : BlockDriver
     public override IReadOnlyList<OptionMember> CreateOptions => FileCreation.Options;
 
     public override JsonObject ParseFilename(string filename)
-        => new() { ["filename"] = filename.StartsWith(Prefix, StringComparison.Ordinal) ? filename[Prefix.Length..] : filename };
+    {
+        string path = filename.StartsWith(Prefix, StringComparison.Ordinal) ? filename[Prefix.Length..] : filename;
+
+        // Without its prefix a name like "a:b" must not look as if it had another one.
+        return new() { ["filename"] = path.Length < filename.Length && FileNames.HasPrefix(path) ? "./" + path : path };
+    }
 
     public override ValueTask<BlockNode> OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
     {

@@ -160,6 +160,7 @@ internal readonly record struct Qcow2Header
         if (SnapshotCount > 0 && !IsTableAt(SnapshotTable, SnapshotCount * 40L)) return FormatError.Invalid("Snapshot table offset invalid");
         if (L1Size > MaxL1Bytes / 8) return FormatError.TooLarge("Active L1 table too large");
         if (!IsTableAt(L1Table, L1Size * 8L)) return FormatError.Invalid("Active L1 table offset invalid");
+        if (L1EntriesFor(VirtualSize) > int.MaxValue) return FormatError.TooLarge("Image is too big");
         return L1Size < L1EntriesFor(VirtualSize) ? FormatError.Invalid("L1 table is too small") : null;
     }
 
