@@ -26,6 +26,25 @@ internal sealed class DaemonOptions(QmpContext context, ToolConsole console)
         Required("addr", QmpTypes.SocketAddress), Optional("tls-creds", Str), Optional("tls-authz", Str), Optional("max-connections", OptionType.UInt32),
     ]);
 
+    private readonly List<(JsonObject Options, string Text)> _monitors = [];
+
+    /// <summary>Lets the monitors talk to their clients, in the order they were named.</summary>
+    public async ValueTask StartMonitorsAsync()
+    {
+        foreach ((JsonObject options, string text) in _monitors)
+        {
+            try
+            {
+                await context.Monitors.AddAsync((string)options["chardev"]!, (bool?)options["pretty"] ?? false, (string?)options["id"])
+                    .ConfigureAwait(false);
+            }
+            catch (BlockException e)
+            {
+                throw ToolException.From($"{text}: ", e);
+            }
+        }
+    }
+
     /// <summary>Applies the option the reader stands on.</summary>
     /// <returns>Whether it asked for information, which is printed: the daemon does not start then.</returns>
     /// <exception cref="BlockException">It could not be done.</exception>
@@ -36,7 +55,7 @@ internal sealed class DaemonOptions(QmpContext context, ToolConsole console)
             case "blockdev": await AddNodeAsync(option.Argument, cancellationToken).ConfigureAwait(false); break;
             case "chardev": return await AddChardevAsync(option, cancellationToken).ConfigureAwait(false);
             case "export": await AddExportAsync(option.Argument, cancellationToken).ConfigureAwait(false); break;
-            case "monitor": await AddMonitorAsync(option.Argument).ConfigureAwait(false); break;
+            case "monitor": AddMonitor(option); break;
             case "nbd-server": await StartNbdServerAsync(option.Argument, cancellationToken).ConfigureAwait(false); break;
             case "object": return await AddObjectAsync(option.Argument, cancellationToken).ConfigureAwait(false);
         }
@@ -78,13 +97,13 @@ internal sealed class DaemonOptions(QmpContext context, ToolConsole console)
         await context.AddExportAsync(options, cancellationToken).ConfigureAwait(false);
     }
 
-    private ValueTask AddMonitorAsync(string text)
+    private void AddMonitor(OptionReader option)
     {
-        JsonObject options = Parse(s_monitor, text, "chardev");
+        JsonObject options = Parse(s_monitor, option.Argument, "chardev");
         string chardev = (string)options["chardev"]!;
         if (context.Chardevs.Find(chardev) is null) throw Invalid($"chardev \"{chardev}\" not found");
         if ((string?)options["mode"] == "readline") throw Invalid("Only QMP is supported");
-        return context.Monitors.AddAsync(chardev, (bool?)options["pretty"] ?? false, (string?)options["id"]);
+        _monitors.Add((options, option.Text));
     }
 
     private async ValueTask StartNbdServerAsync(string text, CancellationToken cancellationToken)

@@ -9,7 +9,7 @@ namespace Varve.Cli.Daemon;
 // The life of the daemon
 //   1. The command line is read twice: once for what ends or detaches the process, so that a slip of the pen is found before anything
 //      is opened; once to do it, strictly from left to right, each option before the next is looked at.
-//   2. Then it waits for quit, for a signal, or for the caller's token.
+//   2. Monitors listen to their clients only then: a command never sees a half-made graph. The daemon waits for quit, for a signal, or for the caller's token.
 //   3. It ends in this order: exports are closed and their clients let go, jobs cancelled, nodes closed, monitors flushed and closed,
 //      the PID file removed. So clients of a monitor still see the events of the end, and images are closed clean.
 
@@ -111,6 +111,7 @@ internal sealed class DaemonTool(ToolConsole console)
         }
 
         if (reader.Operands.Count > 0) throw new ToolException($"{reader.Operands[0]}: Unexpected argument");
+        await options.StartMonitorsAsync().ConfigureAwait(false);
         return false;
     }
 

@@ -143,7 +143,7 @@ internal sealed class CompareCommand : ImgCommand
         }
 
         private static BlockStatusFlags Content(MapEntry status)
-            => status.Flags & (BlockStatusFlags.Data | BlockStatusFlags.Zero | BlockStatusFlags.Allocated);
+            => status.Flags & (BlockStatusFlags.Data | BlockStatusFlags.Zero | BlockStatusFlags.Allocated | BlockStatusFlags.EndOfFile);
 
         private static ValueTask ReadOrClearAsync(
             ComparedImage image, MapEntry status, long offset, Memory<byte> buffer, CancellationToken cancellationToken)

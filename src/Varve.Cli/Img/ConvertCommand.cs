@@ -14,7 +14,8 @@ internal sealed class ConvertCommand : ImgCommand
 
     private string? _sourceFormat, _options, _backingFile, _backingFormat, _snapshot;
     private string _targetFormat = "raw";
-    private CacheMode _targetCache = CacheMode.Unsafe, _sourceCache = CacheMode.WriteBack;
+    private string _targetCache = "unsafe";
+    private CacheMode _sourceCache = CacheMode.WriteBack;
     private bool _isOptions, _isTargetOptions, _targetExists, _targetIsZero, _forceShare, _compress, _offload, _salvage, _quiet, _showProgress,
         _outOfOrder, _bitmaps, _skipBrokenBitmaps;
     private int _requests = 8;
@@ -40,7 +41,7 @@ internal sealed class ConvertCommand : ImgCommand
             case "l": _snapshot = argument; break;
             case "S": SetSparse(context, argument); break;
             case "p": _showProgress = true; break;
-            case "t": _targetCache = CacheMode.TryParse(argument) ?? throw new ToolException($"Invalid cache option: {argument}"); break;
+            case "t": _targetCache = argument; break;
             case "T": _sourceCache = CacheMode.TryParse(argument) ?? throw new ToolException($"Invalid source cache option: {argument}"); break;
             case "q": _quiet = true; break;
             case "n": _targetExists = true; break;
@@ -91,9 +92,15 @@ internal sealed class ConvertCommand : ImgCommand
 
         if (_snapshot is not null) throw new ToolException("Failed to load snapshot: Can't find snapshot");
         if (_bitmaps) throw new ToolException("Source lacks bitmap support");
+        if (sources.Count > 1 && _backingFile is not null)
+        {
+            throw new ToolException("Having a backing file for the target makes no sense when concatenating multiple input images");
+        }
+
+        CacheMode cache = CacheMode.TryParse(_targetCache) ?? throw new ToolException($"Invalid cache option: {_targetCache}");
         long total = sources.Sum(s => s.Length);
         if (!_targetExists) await CreateTargetAsync(context, operands[^1], total, cancellationToken).ConfigureAwait(false);
-        BlockBackend target = await OpenTargetAsync(context, operands[^1], cancellationToken).ConfigureAwait(false);
+        BlockBackend target = await OpenTargetAsync(context, operands[^1], cache, cancellationToken).ConfigureAwait(false);
         CheckTarget(target, total);
 
         progress.Total = total;
@@ -126,10 +133,6 @@ internal sealed class ConvertCommand : ImgCommand
         if (operands.Count < 2) throw new ToolException("Must specify image file name");
         if (operands.Count > 2 && _snapshot is not null) throw new ToolException("No support for concatenating multiple snapshot");
         if (operands.Count > 2 && _bitmaps) throw new ToolException("Copying bitmaps only possible with single source");
-        if (operands.Count > 2 && _backingFile is not null)
-        {
-            throw new ToolException("Having a backing file for the target makes no sense when concatenating multiple input images");
-        }
     }
 
     private async ValueTask CreateTargetAsync(ImgContext context, string name, long total, CancellationToken cancellationToken)
@@ -204,9 +207,9 @@ internal sealed class ConvertCommand : ImgCommand
         await context.Graph.ReleaseAsync(backing).ConfigureAwait(false);
     }
 
-    private ValueTask<BlockBackend> OpenTargetAsync(ImgContext context, string name, CancellationToken cancellationToken)
+    private ValueTask<BlockBackend> OpenTargetAsync(ImgContext context, string name, CacheMode cache, CancellationToken cancellationToken)
     {
-        NodeSettings settings = _targetCache.Apply(new() { ReadOnly = false, Discard = _sparse != 0 });
+        NodeSettings settings = cache.Apply(new() { ReadOnly = false, Discard = _sparse != 0 });
         string? format = _isTargetOptions ? null : _targetFormat;
         return context.OpenAsync(new ImageArgument(name, format, _isTargetOptions) { Settings = settings }, cancellationToken);
     }

@@ -9,6 +9,8 @@ namespace Varve.Cli.Img;
 /// <summary>What a subcommand works with: the console, and a graph of its own in which it opens images.</summary>
 internal sealed class ImgContext(ToolConsole console) : IAsyncDisposable
 {
+    private readonly List<BlockBackend> _open = [];
+
     public ToolConsole Console { get; } = console;
 
     /// <summary>The objects of <c>--object</c>.</summary>
@@ -58,6 +60,7 @@ internal sealed class ImgContext(ToolConsole console) : IAsyncDisposable
                 | (image.Settings.ReadOnly ? BlockPermissions.None : BlockPermissions.Write | BlockPermissions.Resize);
             BlockBackend backend = await Graph.OpenBackendAsync(
                 node, needed, BlockPermissions.All, cancellationToken: cancellationToken).ConfigureAwait(false);
+            _open.Add(backend);
             await Graph.ReleaseAsync(node).ConfigureAwait(false);
             return backend;
         }
@@ -71,10 +74,16 @@ internal sealed class ImgContext(ToolConsole console) : IAsyncDisposable
     public async ValueTask CloseAsync(BlockBackend backend)
     {
         using IDisposable held = await Graph.ControlLock.EnterAsync().ConfigureAwait(false);
+        _open.Remove(backend);
         await backend.CloseAsync().ConfigureAwait(false);
     }
 
-    public ValueTask DisposeAsync() => Graph.DisposeAsync();
+    /// <summary>Closes what a failed command left open.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        while (_open.Count > 0) await CloseAsync(_open[^1]).ConfigureAwait(false);
+        await Graph.DisposeAsync().ConfigureAwait(false);
+    }
 }
 
 /// <summary>An image as the command line names it, and how it is to be opened.</summary>

@@ -27,7 +27,7 @@ internal readonly record struct MapEntry(long Start, long Length, int Depth, Blo
         {
             BlockStatus status = await layer.GetStatusAsync(offset, length, precise: true, cancellationToken).ConfigureAwait(false);
             length = status.Length;
-            BlockStatusFlags flags = status.Flags & ~BlockStatusFlags.EndOfFile;
+            BlockStatusFlags flags = status.Flags & ~BlockStatusFlags.EndOfFile;   // of this layer; what counts is the top's
             bool decided = (flags & (BlockStatusFlags.Data | BlockStatusFlags.Zero)) != 0;
             if (!decided)
             {
@@ -42,6 +42,7 @@ internal readonly record struct MapEntry(long Start, long Length, int Depth, Blo
                 flags |= BlockStatusFlags.Zero;
             }
 
+            if (offset + length == top.Length) flags |= BlockStatusFlags.EndOfFile;
             return new MapEntry(offset, length, depth, flags, status.HasOffset ? status.HostOffset : null, status.File);
         }
     }

@@ -17,11 +17,9 @@ public sealed class CreateTests : IDisposable
     [InlineData("-f qcow2 -o lazy_refcounts F 1M")]
     [InlineData("-q -f qcow2 F 1M")]
     [InlineData("-f qcow2 -b missing -F qcow2 -u F 1M")]
-    [InlineData("-f qcow2 F -- -1024")]
     [InlineData("-f qcow2 F -- -1k")]
     [InlineData("-f qcow2 F 1kilobyte")]
     [InlineData("-f qcow2 F 10E")]
-    [InlineData("-f qcow2 -o size=-1024 F")]
     [InlineData("-f qcow2 -o size=foobar F")]
     [InlineData("-f qcow2 -o size=10M F 20M")]
     [InlineData("-f qcow2 -o cluster_size=3k F 1M")]
@@ -56,6 +54,14 @@ public sealed class CreateTests : IDisposable
         Assert.Equal(Neutral(expected.Error, "theirs"), Neutral(actual.Error, "ours"));
         Assert.Equal(expected.ExitCode, actual.ExitCode);
         Assert.Equal(File.Exists(_folder["theirs"]), File.Exists(_folder["ours"]));
+    }
+
+    [Fact]
+    public async Task A_negative_size_is_out_of_range()
+    {
+        ToolRun operand = await ToolRun.ImgAsync("create", "-f", "qcow2", "a", "--", "-1024"), option = await ToolRun.ImgAsync("create", "-o", "size=-1024", "a");
+        Assert.Equal("qemu-img: Invalid image size specified. Must be between 0 and 9223372036854775807.\n", operand.Error);
+        Assert.Equal("qemu-img: a: Value '-1024' is out of range for parameter 'size'\n", option.Error);
     }
 
     [Fact]

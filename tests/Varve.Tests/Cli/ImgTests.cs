@@ -109,7 +109,12 @@ public sealed class ImgTests : IDisposable
     public async Task The_map_of_a_chain_is_the_references(string line)
     {
         string top = await ChainAsync();
-        await SameAsReferenceAsync([.. line.Split(' '), top]);
+        ToolRun expected = await Reference([.. line.Split(' '), top]), actual = await ToolRun.ImgAsync([.. line.Split(' '), top]);
+
+        // The field is new in 8.2; the reference installed may be older.
+        Assert.Equal(Older(expected), Older(actual));
+
+        static ToolRun Older(ToolRun run) => run with { Output = run.Output.Replace(", \"compressed\": false", "", StringComparison.Ordinal) };
     }
 
     [Fact]
