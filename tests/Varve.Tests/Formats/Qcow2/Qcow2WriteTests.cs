@@ -137,6 +137,54 @@ public sealed class Qcow2WriteTests
         await AssertSameAsync(fixture, path, model);
     }
 
+    [Theory]
+    [InlineData(65536, false)]
+    [InlineData(4096, true)]
+    [InlineData(512, true)]
+    public async Task Neighbours_in_one_cluster_write_zero_and_discard_without_hurting_each_other(int clusterSize, bool smallCache)
+    {
+        await using var fixture = new Qcow2Fixture();
+        const int size = 8 << 20, unit = 1536, workers = 6;
+        string path = fixture.CreateByReference("a.qcow2", size.ToString(), $"cluster_size={clusterSize}");
+        JsonObject options = smallCache ? new() { ["l2-cache-size"] = 2048, ["l2-cache-entry-size"] = 512 } : [];
+        BlockBackend disk = await fixture.OpenAsync(path, options: options);
+        await Task.WhenAll(Enumerable.Range(0, workers).Select(worker => Task.Run(async () =>
+        {
+            byte[] mine = new byte[size / unit], buffer = new byte[unit], expected = new byte[unit];
+            var random = new Random(worker);
+            for (int i = 0; i < 1500; i++)
+            {
+                // Each worker owns every sixth unit: neighbours share sectors' clusters, never bytes.
+                int slot = random.Next(size / unit / workers) * workers + worker;
+                expected.AsSpan().Fill(mine[slot]);
+                await disk.ReadAsync(slot * unit, buffer);
+                Assert.True(buffer.AsSpan().SequenceEqual(expected), $"worker {worker} step {i} slot {slot}");
+                switch (random.Next(6))
+                {
+                    case 0:
+                        await disk.WriteZeroesAsync(slot * unit, unit, random.Next(2) == 0 ? ZeroFlags.MayUnmap : ZeroFlags.None);
+                        mine[slot] = 0;
+                        break;
+                    case 1:
+                        await disk.DiscardAsync(slot * unit, unit);
+                        await disk.WriteZeroesAsync(slot * unit, unit);
+                        mine[slot] = 0;
+                        break;
+                    case 2 when i % 50 == 0:
+                        await disk.FlushAsync();
+                        break;
+                    default:
+                        mine[slot] = (byte)random.Next(1, 256);
+                        buffer.AsSpan().Fill(mine[slot]);
+                        await disk.WriteAsync(slot * unit, buffer);
+                        break;
+                }
+            }
+        })));
+        await fixture.CloseAsync(disk);
+        Qcow2Fixture.AssertClean(path);
+    }
+
     [Fact]
     public async Task A_hit_allocates_nothing()
     {
