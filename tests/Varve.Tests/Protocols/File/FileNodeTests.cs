@@ -18,7 +18,9 @@ public class FileNodeTests
     {
         await using var fixture = new FileFixture(portable ? new FileDriver((name, access, _) => PortableFile.OpenExisting(name, access)) : null);
         string path = fixture.Directory.File("disk", Size);
-        BlockBackend disk = await fixture.OpenAsync(path, new NodeSettings { CacheDirect = direct, Discard = true });
+        BlockBackend disk = direct
+            ? await OpenDirectAsync(fixture, path)
+            : await fixture.OpenAsync(path, new NodeSettings { Discard = true });
         byte[] model = new byte[Size];
 
         // Each worker owns a stripe, whose borders fit no alignment, so requests run beside each other with a known outcome.
@@ -98,7 +100,7 @@ public class FileNodeTests
         await using var fixture = new FileFixture();
         string path = fixture.Directory["odd"];
         await System.IO.File.WriteAllBytesAsync(path, Enumerable.Repeat((byte)7, 5000).ToArray());
-        BlockBackend disk = await fixture.OpenAsync(path, new NodeSettings { CacheDirect = true });
+        BlockBackend disk = await OpenDirectAsync(fixture, path);
         byte[] back = new byte[5120];
         await disk.ReadAsync(0, back);
         Assert.Equal([.. Enumerable.Repeat((byte)7, 5000), .. new byte[120]], back);
@@ -189,7 +191,8 @@ public class FileNodeTests
         Assert.SkipUnless(Environment.UserName == "root", "mounting a small tmpfs needs root");
         await using var fixture = new FileFixture();
         string mount = System.IO.Directory.CreateDirectory(fixture.Directory["small"]).FullName;
-        Assert.Equal(0, (await Tool.RunAsync("mount", "-t", "tmpfs", "-o", "size=1m", "none", mount)).ExitCode);
+        Tool.Result mounted = await Tool.RunAsync("mount", "-t", "tmpfs", "-o", "size=1m", "none", mount);
+        Assert.SkipUnless(mounted.ExitCode == 0, $"mounting a small tmpfs is not allowed here: {mounted.Error}");
         try
         {
             string path = Path.Combine(mount, "disk");
@@ -362,6 +365,19 @@ public class FileNodeTests
         byte[] back = new byte[3];
         RandomAccess.Read(handle, back, 0);
         Assert.Equal([1, 2, 3], back);
+    }
+
+    private static async Task<BlockBackend> OpenDirectAsync(FileFixture fixture, string path)
+    {
+        try
+        {
+            return await fixture.OpenAsync(path, new NodeSettings { CacheDirect = true, Discard = true });
+        }
+        catch (BlockException e) when (e.Kind == BlockErrorKind.Unsupported)
+        {
+            Assert.Skip($"direct I/O on the file system of {fixture.Directory.Path}: {e.Message}");
+            throw;
+        }
     }
 
     private static async Task<List<(long, long, bool)>> RunsAsync(BlockNode node)
