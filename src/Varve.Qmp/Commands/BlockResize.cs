@@ -17,7 +17,7 @@ internal sealed class BlockResize() : QmpCommand("block_resize", Optional("devic
         if (size < 0) throw new BlockException(BlockErrorKind.Invalid, "Parameter 'size' expects a >0 size");
 
         // Differs from QEMU: it names the device even here, where there is none, and so says "(null)".
-        if (node.OperationBlockers.Count > 0) throw new BlockException(BlockErrorKind.InUse, $"Device '{node.NodeName}' is in use");
+        if (BlockGraph.BlockerOf(node) is not null) throw new BlockException(BlockErrorKind.InUse, $"Device '{node.NodeName}' is in use");
         BlockBackend backend = await graph.OpenBackendAsync(
             node, BlockPermissions.Resize, BlockPermissions.All, cancellationToken: cancellationToken).ConfigureAwait(false);
         try

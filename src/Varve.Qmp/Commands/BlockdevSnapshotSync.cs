@@ -28,7 +28,7 @@ internal sealed class BlockdevSnapshotSync() : QmpCommand("blockdev-snapshot-syn
         using (await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
         {
             node = NodeLookup.ByName(graph, call.OptionalText("device"), nodeName);
-            BlockGraph.RequireUnblocked(node);
+            BlockGraph.RequireFree(node);
         }
 
         if (nodeName is not null && overlayName is null) throw new BlockException(BlockErrorKind.Invalid, "New overlay node-name missing");

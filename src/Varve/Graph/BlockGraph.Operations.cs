@@ -29,7 +29,7 @@ internal sealed partial class BlockGraph
         BlockNode node = FindNode(name)
             ?? throw new BlockException(BlockErrorKind.NotFound, $"Failed to find node with node-name='{name}'") { Errno = Errno.EINVAL };
         if (node.Parents.Any(e => e.Parent is BlockBackend)) throw Busy($"Node {name} is in use");
-        RequireUnblocked(node);
+        RequireFree(node);
         if (!node.IsMonitorOwned) throw Busy($"Node {name} is not owned by the monitor");
         if (node.Parents.Count > 0 || node.ExplicitReferences > 1) throw Busy($"Block device {name} is in use");
         node.IsMonitorOwned = false;
@@ -66,6 +66,21 @@ internal sealed partial class BlockGraph
     public static void RequireUnblocked(BlockNode node)
     {
         if (node.OperationBlockers is [.., { } reason]) throw Busy($"Node '{node.NodeName}' is busy: {reason}");
+    }
+
+    /// <summary>Refuses an operation on a node that a job has reserved or that an image shows through: what may not happen below.</summary>
+    public static void RequireFree(BlockNode node)
+    {
+        if (BlockerOf(node) is { } reason) throw Busy($"Node '{node.NodeName}' is busy: {reason}");
+    }
+
+    /// <summary>Why most operations on a node are refused; null when they are not.</summary>
+    public static string? BlockerOf(BlockNode node)
+    {
+        if (node.OperationBlockers is [.., { } reason]) return reason;
+        return node.Parents.LastOrDefault(e => (e.Role & ChildRole.Cow) != 0)?.Parent is BlockNode overlay
+            ? $"node is used as backing hd of '{overlay.NodeName}'"
+            : null;
     }
 
     private static BlockException Busy(string message) => new(BlockErrorKind.InUse, message);

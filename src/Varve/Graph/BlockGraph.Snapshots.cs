@@ -22,9 +22,9 @@ internal sealed partial class BlockGraph
     /// <exception cref="BlockException">The overlay cannot be one, is in use, or permissions conflict: nothing has changed.</exception>
     public async ValueTask SnapshotAsync(BlockNode node, BlockNode overlay, CancellationToken cancellationToken = default)
     {
-        RequireUnblocked(node);
+        RequireFree(node);
         if ((overlay.CumulativePermissions & BlockPermissions.ConsistentRead) != 0) throw Busy("The overlay is already in use");
-        RequireUnblocked(overlay);
+        RequireFree(overlay);
         if (overlay.Driver.IsFilter) throw Unsuitable("Filters cannot be used as overlays");
         if (overlay.BackingChild is not null) throw Unsuitable("The overlay already has a backing image");
         if (!overlay.Driver.SupportsBacking) throw Unsuitable("The overlay does not support backing images");
@@ -53,7 +53,7 @@ internal sealed partial class BlockGraph
         BlockDriver driver;
         using (await ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
         {
-            RequireUnblocked(node);
+            RequireFree(node);
             if (nodeName is not null && FindNode(nodeName) is not null) throw Busy("New overlay node-name already in use");
             driver = Drivers.Find(format) ?? throw new BlockException(BlockErrorKind.Invalid, $"Unknown file format '{format}'");
             if (mode != NewImageMode.Existing && !driver.SupportsBacking)

@@ -31,9 +31,9 @@ internal static class DefaultPermissions
             shared &= ~(BlockPermissions.Write | BlockPermissions.Resize);
             shared |= BlockPermissions.ConsistentRead | BlockPermissions.WriteUnchanged;
         }
-        else if ((needed & (BlockPermissions.Write | BlockPermissions.WriteUnchanged)) != 0)
+        else
         {
-            needed |= BlockPermissions.Write | BlockPermissions.Resize;   // allocation grows the data file
+            shared &= ~BlockPermissions.Resize;   // the data ends where the parent says
         }
 
         return (needed, shared);

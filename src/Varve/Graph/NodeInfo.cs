@@ -70,7 +70,7 @@ internal static class NodeInfo
             ["ro"] = node.IsReadOnly,
             ["drv"] = node.Driver.Name,
             ["encrypted"] = node.IsEncrypted,
-            ["backing_file_depth"] = flat ? 0 : BackingChain.Depth(node),
+            ["backing_file_depth"] = flat ? 0 : DepthBelow(node),
             ["detect_zeroes"] = node.Settings.DetectZeroes switch
             {
                 DetectZeroesMode.On => "on",
@@ -89,6 +89,14 @@ internal static class NodeInfo
         if (node.BackingChild is { } backing) info["backing_file"] = backing.Node.SkipImplicitFilters().Filename;
         info["image"] = await OfImageAsync(node, flat, cancellationToken).ConfigureAwait(false);
         return info;
+    }
+
+    /// <summary>How many images and filters the chain below has, as <see cref="OfImageAsync"/> nests them.</summary>
+    private static int DepthBelow(BlockNode node)
+    {
+        int depth = 0;
+        for (BlockNode? below = BelowInChain(node); below is not null; below = BelowInChain(below)) depth++;
+        return depth;
     }
 
     private static BlockNode? BelowInChain(BlockNode node) => node.ChainChild?.Node.SkipImplicitFilters();

@@ -55,6 +55,7 @@ public sealed class GraphChangeTests
     [InlineData("busy", "Node 'busy' is busy: block device is in use by block job: stream")]
     [InlineData("inner", "Node inner is not owned by the monitor")]
     [InlineData("shared", "Block device shared is in use")]
+    [InlineData("below", "Node 'below' is busy: node is used as backing hd of 'above'")]
     public async Task Deleting_a_node_that_is_needed_is_refused(string name, string message)
     {
         await using var test = new TestGraph();
@@ -63,6 +64,8 @@ public sealed class GraphChangeTests
         await test.AddAsync("{'driver':'raw','node-name':'r','file':{'driver':'memory','node-name':'inner'}}");
         await test.AddAsync("{'driver':'memory','node-name':'shared'}");
         await test.AddAsync("{'driver':'raw','node-name':'s','file':'shared'}");
+        await test.AddAsync("{'driver':'memory','node-name':'below'}");
+        await test.AddAsync("{'driver':'overlay','node-name':'above','backing':'below'}");
         Assert.Equal(message, (await Assert.ThrowsAsync<BlockException>(async () => await test.Graph.DeleteNodeAsync(name))).Message);
     }
 

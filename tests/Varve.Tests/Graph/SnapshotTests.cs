@@ -48,7 +48,7 @@ public sealed class SnapshotTests
     {
         await using var test = new TestGraph();
         await test.AddAsync("{'driver':'memory','node-name':'m'}");
-        await test.AddAsync("{'driver':'overlay','node-name':'top','backing':'m'}");
+        await test.AddAsync("{'driver':'overlay','node-name':'top','backing':{'driver':'memory'}}");
         await test.AddAsync("{'driver':'raw','node-name':'r','file':{'driver':'memory'}}");
         await test.AddAsync("{'driver':'copy-on-read','node-name':'cor','file':'r'}");
         await test.AddAsync("{'driver':'overlay','node-name':'free'}");

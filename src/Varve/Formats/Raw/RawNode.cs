@@ -15,6 +15,8 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
     /// <summary>Where the window begins in the child.</summary>
     public long Offset => _offset;
 
+    public override bool? IsDirty => _file.IsDirty;
+
     /// <summary>Whether the node shows its child unchanged.</summary>
     public bool IsWhole => _offset == 0 && _size is null;
 
