@@ -14,7 +14,7 @@ internal sealed partial class BlockGraph
     {
         BlockNode root = FindNode(device)
             ?? throw new BlockException(BlockErrorKind.NotFound, $"Cannot find device='{device}' nor node-name='{device}'");
-        if (root.Parents.Any(e => e.Parent is BlockNode)) throw new BlockException(BlockErrorKind.Invalid, "Need a root block node");
+        if (root.Parents.Any(e => e.Parent is not BlockBackend)) throw new BlockException(BlockErrorKind.Invalid, "Need a root block node");
         BlockNode image = FindNode(imageNodeName)
             ?? throw new BlockException(BlockErrorKind.NotFound, $"Cannot find device='' nor node-name='{imageNodeName}'");
         if (image.SkipFilters().BackingChild is null)
