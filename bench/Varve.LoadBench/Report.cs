@@ -7,6 +7,7 @@ namespace Varve.LoadBench;
 /// <summary>Collects measurements and prints their medians as a markdown table, with what is needed to judge them.</summary>
 internal sealed class Report(BenchOptions options)
 {
+    private static readonly string[] s_programs = ["qemu-nbd", "nbdkit", "fio"];
     private readonly Dictionary<(string Row, string Unit), Dictionary<string, List<double>>> _rows = [];
 
     public void Add(string row, string unit, string server, double value)
@@ -55,7 +56,7 @@ internal sealed class Report(BenchOptions options)
             : "unknown processor";
 
     private static string Versions()
-        => string.Join(", ", new[] { "qemu-nbd", "nbdkit", "fio" }.Where(Tool.IsInstalled).Select(program => FirstLine(program, "--version")));
+        => string.Join(", ", s_programs.Where(Tool.IsInstalled).Select(program => FirstLine(program, "--version")));
 
     private static string Git(params string[] arguments) => Tool.IsInstalled("git") ? FirstLine("git", arguments) : "unknown";
 

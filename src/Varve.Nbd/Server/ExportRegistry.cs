@@ -105,16 +105,30 @@ internal sealed class ExportRegistry(BlockGraph graph)
 
     private async Task FinishRemovalAsync(NbdExport export)
     {
-        await export.Idle.ConfigureAwait(false);
-        using IDisposable held = await graph.ControlLock.EnterAsync().ConfigureAwait(false);
-        await DeleteAsync(export).ConfigureAwait(false);
+        try
+        {
+            await export.Idle.ConfigureAwait(false);
+            using IDisposable held = await graph.ControlLock.EnterAsync().ConfigureAwait(false);
+            await DeleteAsync(export).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            export.SetDeleted(e);   // the task's owner: whoever waits for Deleted
+        }
     }
 
     private async ValueTask DeleteAsync(NbdExport export)
     {
         if (!_newestFirst.Remove(export)) return;
-        await export.Backend.CloseAsync().ConfigureAwait(false);
-        ExportDeleted?.Invoke(export.Id);
+        try
+        {
+            await export.Backend.CloseAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            ExportDeleted?.Invoke(export.Id);   // even where closing failed, the export is gone
+        }
+
         export.SetDeleted();
     }
 

@@ -114,6 +114,9 @@ internal sealed class NbdExport
 
     internal void SetDeleted() => _deleted.TrySetResult();
 
+    /// <summary>The export is gone, but not everything went well.</summary>
+    internal void SetDeleted(Exception failure) => _deleted.TrySetException(failure);
+
     /// <summary>Refuses texts that do not fit the protocol.</summary>
     internal static void CheckTexts(NbdExportOptions options)
     {
