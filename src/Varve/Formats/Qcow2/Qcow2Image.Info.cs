@@ -42,8 +42,8 @@ internal sealed partial class Qcow2Image
     private static JsonNode Describe(BitmapDirectoryEntry bitmap)
     {
         var flags = new JsonArray();
-        if (bitmap.IsInUse) flags.Add("in-use");
-        if (bitmap.IsAuto) flags.Add("auto");
+        if (bitmap.IsInUse) flags.Add((JsonNode)"in-use");
+        if (bitmap.IsAuto) flags.Add((JsonNode)"auto");
         return new JsonObject { ["flags"] = flags, ["name"] = bitmap.Name, ["granularity"] = 1L << bitmap.GranularityBits };
     }
 }
