@@ -38,18 +38,18 @@ public sealed class BackingFileReasonsTests
         string before = await GuestData.Sha256Async(home["images/top.qcow2"]);
 
         // bash opens the three images and becomes the daemon: its descriptors are all the daemon has of them.
-        string script = $"exec 10<>{home["images/top.qcow2"]} 11<{home["images/mid.qcow2"]} 12<{home["images/base.qcow2"]}; exec {Tool.VarveDaemon.Path} \"$@\"";
+        string script = $"exec 7<>{home["images/top.qcow2"]} 8<{home["images/mid.qcow2"]} 9<{home["images/base.qcow2"]}; exec {Tool.VarveDaemon.Path} \"$@\"";
         await using (DaemonProcess daemon = await DaemonProcess.StartAsync(Tool.Bash, home,
             ["-c", script, "daemon", "--blockdev",
-                "driver=qcow2,node-name=top,file.driver=file,file.filename=/dev/fd/10,backing.node-name=mid,backing.driver=qcow2,"
-                + "backing.file.driver=file,backing.file.filename=/dev/fd/11,backing.backing.node-name=base,backing.backing.driver=qcow2,"
-                + "backing.backing.file.driver=file,backing.backing.file.filename=/dev/fd/12"]))
+                "driver=qcow2,node-name=top,file.driver=file,file.filename=/dev/fd/7,backing.node-name=mid,backing.driver=qcow2,"
+                + "backing.file.driver=file,backing.file.filename=/dev/fd/8,backing.backing.node-name=base,backing.backing.driver=qcow2,"
+                + "backing.backing.file.driver=file,backing.backing.file.filename=/dev/fd/9"]))
         {
             Assert.Null(await daemon.StreamAsync("top", "base", backingFile));
             await daemon.TerminateAsync();
         }
 
-        await AssertLeadsToAsync(backingFile is not null, home["images/top.qcow2"], backingFile ?? "/dev/fd/12", home["images/base.qcow2"], before);
+        await AssertLeadsToAsync(backingFile is not null, home["images/top.qcow2"], backingFile ?? "/dev/fd/9", home["images/base.qcow2"], before);
     }
 
     [Theory]
