@@ -156,13 +156,16 @@ internal abstract partial class Job : IBlockParent
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            failure = new BlockException(BlockErrorKind.Io, e.Message, e);   // a defect of ours: this job ends, the guest goes on
+            failure = Unforeseen(e);
         }
 
         EndRun();
         using IDisposable held = await Graph.ControlLock.EnterAsync().ConfigureAwait(false);
         await CompleteRunAsync(failure).ConfigureAwait(false);
     }
+
+    /// <summary>A defect of ours: the job ends with it, the guest goes on.</summary>
+    private static BlockException Unforeseen(Exception defect) => new(BlockErrorKind.Io, defect.Message, defect);
 
     private void EndRun()
     {
@@ -212,6 +215,10 @@ internal abstract partial class Job : IBlockParent
         {
             failure = e;
         }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            failure = Unforeseen(e);
+        }
 
         await ConcludeAsync(failure).ConfigureAwait(false);
     }
@@ -219,32 +226,38 @@ internal abstract partial class Job : IBlockParent
     private async ValueTask ConcludeAsync(BlockException? failure)
     {
         if (failure is null && IsCancelled) failure = BlockException.FromErrno(Errno.ECANCELED);
-        if (failure is not null)
+        try
         {
-            lock (StateLock)
+            if (failure is not null)
             {
-                if (_isPaused) LeavePause();
-                Failure = failure;
-                Error = IsCancelled ? Errno.Text(Errno.ECANCELED) : Describe(failure);
-                Become(JobStatus.Aborting);
+                lock (StateLock)
+                {
+                    if (_isPaused) LeavePause();
+                    Error = IsCancelled ? Errno.Text(Errno.ECANCELED) : Describe(failure);
+                    Become(JobStatus.Aborting);
+                }
+
+                await AbortAsync().ConfigureAwait(false);
+            }
+            else
+            {
+                await CommitAsync().ConfigureAwait(false);
             }
 
-            await AbortAsync().ConfigureAwait(false);
+            await CleanAsync().ConfigureAwait(false);
         }
-        else
+        finally
         {
-            await CommitAsync().ConfigureAwait(false);
-        }
+            // Whatever happens, nobody waits for this job for ever.
+            lock (StateLock)
+            {
+                RaiseEnded();
+                Become(JobStatus.Concluded);
+                if (AutoDismiss) Disappear();
+            }
 
-        await CleanAsync().ConfigureAwait(false);
-        lock (StateLock)
-        {
-            RaiseEnded();
-            Become(JobStatus.Concluded);
-            if (AutoDismiss) Disappear();
+            _concluded.SetResult();
         }
-
-        _concluded.SetResult();
     }
 
     private void Disappear()
