@@ -1,4 +1,6 @@
 using Varve.Cli.CommandLine;
+using Varve.Options;
+using Varve.Qmp.Objects;
 
 namespace Varve.Cli.Img;
 
@@ -22,7 +24,13 @@ internal abstract class ImgCommand
                     context.Console.Out.Write(ImgHelp.Text(context.Console.ProgramName));
                     return 0;
                 case "object":
-                    context.Objects.Add(reader.Argument);
+                    if (ObjectHelp.Find(reader.Argument) is { } help)
+                    {
+                        context.Console.Out.Write(help);
+                        return 0;
+                    }
+
+                    context.Objects.Add(OptionChecker.Parse(ObjectOptions.Type, reader.Argument, "qom-type"));
                     break;
                 default:
                     SetOption(context, reader.Key, reader.Argument);

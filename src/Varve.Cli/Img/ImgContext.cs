@@ -3,20 +3,27 @@ using Varve.Cli.CommandLine;
 using Varve.Cli.Output;
 using Varve.Graph;
 using Varve.Options;
+using Varve.Qmp.Objects;
 
 namespace Varve.Cli.Img;
 
 /// <summary>What a subcommand works with: the console, and a graph of its own in which it opens images.</summary>
-internal sealed class ImgContext(ToolConsole console) : IAsyncDisposable
+internal sealed class ImgContext : IAsyncDisposable
 {
     private readonly List<BlockBackend> _open = [];
 
-    public ToolConsole Console { get; } = console;
+    public ImgContext(ToolConsole console)
+    {
+        Console = console;
+        Objects = new ObjectRegistry(Graph);
+    }
 
-    /// <summary>The objects of <c>--object</c>.</summary>
-    public ImgObjects Objects { get; } = new();
+    public ToolConsole Console { get; }
 
     public BlockGraph Graph { get; } = new();
+
+    /// <summary>The objects of <c>--object</c>.</summary>
+    public ObjectRegistry Objects { get; }
 
     /// <summary>The tools follow every name an image holds, as the reference's do.</summary>
     public OpenContext OpenContext => new() { References = ReferencePolicy.Everything, Warn = text => Console.Warn(text) };
@@ -83,6 +90,7 @@ internal sealed class ImgContext(ToolConsole console) : IAsyncDisposable
     {
         while (_open.Count > 0) await CloseAsync(_open[^1]).ConfigureAwait(false);
         await Graph.DisposeAsync().ConfigureAwait(false);
+        Objects.Dispose();
     }
 }
 

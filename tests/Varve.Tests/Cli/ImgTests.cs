@@ -50,6 +50,9 @@ public sealed class ImgTests : IDisposable
     [InlineData("convert -n -o size=1M a b")]
     [InlineData("convert --skip-broken-bitmaps a b")]
     [InlineData("convert -B x a b c")]
+    [InlineData("info --object foo a")]
+    [InlineData("info --object secret,id=s a")]
+    [InlineData("info --object secret,id=s,data=x --object secret,id=s,data=x a")]
     [InlineData("--nope")]
     [InlineData("")]
     public async Task Wrong_usage_is_refused_in_the_references_words(string line)

@@ -27,6 +27,9 @@ internal sealed class DetachableStream(Stream inner) : Stream
             int count = await _read.WaitAsync(cancellationToken).ConfigureAwait(false);
             _read = null;
             (_start, _end) = (0, count);
+
+            // The end of the input is not the end of the conversation: events still go out, and replies that are under way.
+            if (count == 0) await Task.Delay(Timeout.Infinite, cancellationToken).ConfigureAwait(false);
         }
 
         int taken = Math.Min(buffer.Length, _end - _start);
