@@ -39,12 +39,18 @@ internal sealed class ExportRegistry(BlockGraph graph)
         NbdServer = server;
     }
 
+    /// <summary>Refuses an id that is malformed or taken.</summary>
+    public void CheckId(string id)
+    {
+        if (!IsValidId(id)) throw new BlockException(BlockErrorKind.Invalid, "Invalid block export id");
+        if (Find(id) is not null) throw new BlockException(BlockErrorKind.InUse, $"Block export id '{id}' is already in use");
+    }
+
     /// <summary>Offers a node. Clients may ask for it at once.</summary>
     /// <exception cref="BlockException">The id or name is taken or not valid, no server runs, or the node's users forbid it.</exception>
     public async ValueTask<NbdExport> AddAsync(NbdExportOptions options, CancellationToken cancellationToken = default)
     {
-        if (!IsValidId(options.Id)) throw new BlockException(BlockErrorKind.Invalid, "Invalid block export id");
-        if (Find(options.Id) is not null) throw new BlockException(BlockErrorKind.InUse, $"Block export id '{options.Id}' is already in use");
+        CheckId(options.Id);
         if (options.Writable && options.Node.IsReadOnly && !options.Node.CanBecomeWritable)
         {
             throw new BlockException(BlockErrorKind.ReadOnly, "Cannot export read-only node as writable");

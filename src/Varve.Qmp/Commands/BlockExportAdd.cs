@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Varve.Options;
-using Varve.Qmp.Objects;
 using Varve.Qmp.Schema;
 using static Varve.Options.OptionMember;
 using static Varve.Options.OptionType;
@@ -32,11 +31,6 @@ internal sealed class BlockExportAdd() : QmpCommand("block-export-add", s_option
 
     public override async ValueTask<JsonNode?> ExecuteAsync(QmpCall call, CancellationToken cancellationToken)
     {
-        if (call.OptionalText("iothread") is { } thread && call.Context.Objects.Find(thread) is not IOThread)
-        {
-            throw new BlockException(BlockErrorKind.NotFound, $"iothread \"{thread}\" not found");
-        }
-
         await call.Context.AddExportAsync(call.Arguments, cancellationToken).ConfigureAwait(false);
         return null;
     }

@@ -86,12 +86,26 @@ internal sealed class QmpContext : IAsyncDisposable
     /// <summary>Offers a node, by checked <c>BlockExportOptions</c>. Needs the control lock.</summary>
     public async ValueTask AddExportAsync(JsonObject options, CancellationToken cancellationToken = default)
     {
-        string nodeName = (string)options["node-name"]!;
+        string id = (string)options["id"]!;
+        Exports.CheckId(id);
+        BlockNode node = NodeLookup.ByName(Graph, "", (string)options["node-name"]!);
+        if ((string?)options["iothread"] is { } thread && Objects.Find(thread) is not IOThread)
+        {
+            throw new BlockException(BlockErrorKind.NotFound, $"iothread \"{thread}\" not found");
+        }
+
+        if (Exports.NbdServer is not null && options["bitmaps"] is JsonArray { Count: > 0 } bitmaps)
+        {
+            throw new BlockException(BlockErrorKind.NotFound, bitmaps[0] is JsonObject named   // there are no dirty bitmaps
+                ? $"Dirty bitmap '{named["name"]}' not found"
+                : $"Bitmap '{bitmaps[0]}' is not found");
+        }
+
         await Exports.AddAsync(
             new NbdExportOptions
             {
-                Id = (string)options["id"]!,
-                Node = NodeLookup.ByName(Graph, "", nodeName),
+                Id = id,
+                Node = node,
                 Name = (string?)options["name"],
                 Description = (string?)options["description"],
                 Writable = (bool?)options["writable"] ?? false,

@@ -1,6 +1,8 @@
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
+using Microsoft.Win32.SafeHandles;
+using Varve.Interop.Linux;
 using Varve.Qmp;
 using Varve.Qmp.Events;
 using Varve.Qmp.Server.Chardevs;
@@ -248,5 +250,40 @@ public sealed class QmpSessionTests
         using Socket accepted = await here.AcceptAsync(Cancellation);
         await using QmpClient other = await QmpClient.ConnectAsync(new NetworkStream(accepted), Cancellation);
         Assert.Equal("[]", (await other.ExecuteAsync("query-jobs", cancellationToken: Cancellation))!.ToJsonString());
+    }
+
+    [Fact]
+    public async Task A_monitor_serves_a_socket_the_process_was_given()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "descriptors are numbers on Linux");
+        await using QmpTestHost host = await QmpTestHost.StartAsync();
+        using var given = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        given.Bind(new UnixDomainSocketEndPoint(host.Directory["given.sock"]));
+        given.Listen();
+        using var borrowed = new SafeFileHandle(given.Handle, ownsHandle: false);
+        int inherited = Libc.Fcntl(borrowed, FcntlCommand.DuplicateCloseOnExec, 0);
+        string number = inherited.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        await host.Context.Chardevs.AddFromCommandLineAsync(
+            new JsonObject { ["backend"] = "socket", ["id"] = "fd", ["fd"] = number, ["server"] = "on", ["wait"] = "off" }, Cancellation);
+        await host.Context.Monitors.AddAsync("fd");
+        await using QmpClient client = await QmpClient.ConnectUnixAsync(host.Directory["given.sock"], Cancellation);
+        Assert.Equal("[]", (await client.ExecuteAsync("query-jobs", cancellationToken: Cancellation))!.ToJsonString());
+    }
+
+    [Theory]
+    [InlineData("""{"backend":"socket","id":"x","foo":"1"}""", "Invalid parameter 'foo'")]
+    [InlineData("""{"backend":"foo","id":"x"}""", "'foo' is not a valid char driver name")]
+    [InlineData("""{"backend":"stdio"}""", "chardev: no id specified")]
+    [InlineData("""{"backend":"socket","id":"x","host":"x"}""", "chardev: socket: no port given")]
+    [InlineData("""{"backend":"null","id":"c"}""", "Chardev with id 'c' already exists")]
+    [InlineData("""{"backend":"socket","id":"x","path":"/x","tls-creds":"t"}""", "No TLS credentials with id 't'")]
+    [InlineData("""{"backend":"socket","id":"x","path":"/nonexist/x","server":"on"}""", "Failed to bind socket to /nonexist/x: No such file or directory")]
+    [InlineData("""{"backend":"socket","id":"x","path":"/nonexist/x"}""", "Failed to connect to '/nonexist/x': No such file or directory")]
+    public async Task Character_devices_are_refused_with_a_reason(string options, string error)
+    {
+        await using QmpTestHost host = await QmpTestHost.StartAsync();
+        BlockException refused = await Assert.ThrowsAsync<BlockException>(
+            () => host.Context.Chardevs.AddFromCommandLineAsync((JsonObject)JsonNode.Parse(options)!, Cancellation).AsTask());
+        Assert.Equal(error, refused.Message);
     }
 }

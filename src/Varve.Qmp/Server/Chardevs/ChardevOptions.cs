@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Varve.Options;
 using Varve.Qmp.Schema;
@@ -10,6 +11,15 @@ namespace Varve.Qmp.Server.Chardevs;
 /// <summary>Makes character devices of options, from the command line or from <c>chardev-add</c>.</summary>
 internal static class ChardevOptions
 {
+    private static readonly string[] s_unsupported = ["logfile", "telnet", "tn3270", "websocket", "tls-authz"];
+
+    /// <summary>Every option of a command line.</summary>
+    private static readonly HashSet<string> s_names = new(StringComparer.Ordinal)
+    {
+        "backend", "id", "path", "host", "port", "fd", "to", "ipv4", "ipv6", "abstract", "tight", "server", "wait", "nodelay", "delay",
+        "reconnect", "signal", "logfile", "logappend", "telnet", "tn3270", "websocket", "tls-creds", "tls-authz", "mux",
+    };
+
     private static readonly OptionMember[] s_common = [Optional("logfile", Str), Optional("logappend", Bool)];
 
     private static readonly ObjectType s_nothing = new("ChardevCommon", s_common),
@@ -34,25 +44,35 @@ internal static class ChardevOptions
         });
 
     /// <summary>From a command line: <c>socket,id=c,path=/run/qmp.sock,server=on,wait=off</c>, already cut into text members.</summary>
-    public static Chardev FromCommandLine(string id, JsonObject options) => (string?)options["backend"] switch
+    public static Chardev FromCommandLine(string id, JsonObject options)
     {
-        "stdio" => new StdioChardev(id),
-        "null" => new NullChardev(id),
-        "socket" => new SocketChardev(id, new SocketChardevOptions(TargetOf(options))
+        foreach (string name in options.Select(o => o.Key))
         {
-            IsServer = Flag(options, "server", false),
-            Wait = Flag(options, "wait", true),
-            ReconnectSeconds = Number(options, "reconnect"),
-        }),
-        "pipe" => new PipeChardev(id, (string?)options["path"] ?? throw Invalid("chardev: pipe: no device path given")),
-        null => throw Invalid($"chardev: \"{id}\" missing backend"),
-        var backend => throw Invalid($"'{backend}' is not a valid char driver name"),
-    };
+            if (!s_names.Contains(name)) throw Invalid($"Invalid parameter '{name}'");
+        }
+
+        RefuseUnsupported(options, isOn: value => OptionChecker.TryParseBool((string?)value ?? "") ?? true);
+        return (string?)options["backend"] switch
+        {
+            "stdio" => new StdioChardev(id),
+            "null" => new NullChardev(id),
+            "socket" => new SocketChardev(id, new SocketChardevOptions(TargetOf(options))
+            {
+                IsServer = Flag(options, "server", false),
+                Wait = Flag(options, "wait", true),
+                ReconnectSeconds = Number(options, "reconnect"),
+            }),
+            "pipe" => new PipeChardev(id, (string?)options["path"] ?? throw Invalid("chardev: pipe: no device path given")),
+            null => throw Invalid($"chardev: \"{id}\" missing backend"),
+            var backend => throw Invalid($"'{backend}' is not a valid char driver name"),
+        };
+    }
 
     /// <summary>From checked QMP arguments: <c>{"type": "socket", "data": {...}}</c>.</summary>
     public static Chardev FromBackend(string id, JsonObject backend)
     {
         var data = (JsonObject)backend["data"]!;
+        RefuseUnsupported(data, isOn: value => value?.GetValueKind() != JsonValueKind.False);
         return (string?)backend["type"] switch
         {
             "stdio" => new StdioChardev(id),
@@ -66,6 +86,19 @@ internal static class ChardevOptions
             }),
             var type => throw Invalid($"'{type}' is not a valid char driver name"),
         };
+    }
+
+    /// <summary>What would change what goes over the wire is not left out in silence.</summary>
+    private static void RefuseUnsupported(JsonObject options, Func<JsonNode?, bool> isOn)
+    {
+        if ((string?)options["tls-creds"] is { } credentials) throw Invalid($"No TLS credentials with id '{credentials}'");
+        foreach (string name in s_unsupported)
+        {
+            if (options.TryGetPropertyValue(name, out JsonNode? value) && isOn(value))
+            {
+                throw new BlockException(BlockErrorKind.Unsupported, $"Character device option '{name}' is not supported");
+            }
+        }
     }
 
     private static SocketTarget TargetOf(JsonObject options)

@@ -32,6 +32,11 @@ internal sealed class ChardevRegistry : IAsyncDisposable
     public async ValueTask<Chardev> AddAsync(Chardev chardev, CancellationToken cancellationToken = default)
     {
         if (Find(chardev.Id) is not null) throw new BlockException(BlockErrorKind.InUse, $"Chardev with id '{chardev.Id}' already exists");
+        if (chardev is StdioChardev && All.Any(c => c is StdioChardev))
+        {
+            throw new BlockException(BlockErrorKind.InUse, "cannot use stdio by multiple character devices");
+        }
+
         await chardev.OpenAsync(cancellationToken).ConfigureAwait(false);
         lock (_lock) _chardevs.Add(chardev);
         return chardev;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json.Nodes;
+using Varve.Nbd.Server;
 
 namespace Varve.Qmp.Server.Chardevs;
 
@@ -65,12 +66,12 @@ internal sealed record UnixTarget(string Path, bool IsAbstract = false) : Socket
 
     public override ValueTask<Socket> ListenAsync(CancellationToken cancellationToken)
     {
+        if (!IsAbstract) return new ValueTask<Socket>(NbdListener.BindUnix(Path));
         CheckLength();
-        if (!IsAbstract) File.Delete(Path);   // what an earlier process left
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            socket.Bind(new UnixDomainSocketEndPoint((IsAbstract ? "\0" : "") + Path));
+            socket.Bind(new UnixDomainSocketEndPoint("\0" + Path));
             socket.Listen();
             return new ValueTask<Socket>(socket);
         }
