@@ -15,6 +15,9 @@ namespace Varve.Formats.Qcow2;
 internal sealed partial class Qcow2Check
 {
     private const int PieceBytes = 1 << 16;
+
+    /// <summary>How far a file is grown to reach a refcount block. Differs from QEMU, which grows it to wherever an image says.</summary>
+    private const long MaxGrowth = 64 << 20;
     private readonly Qcow2Image _image;
     private readonly BlockNode _file;
     private readonly CheckRepair _repair;
@@ -74,7 +77,7 @@ internal sealed partial class Qcow2Check
     private void Count(long offset, long size)
     {
         if (size <= 0) return;
-        if (offset < 0 || offset > _fileLength || offset + size - _fileLength >= ClusterSize)
+        if (offset < 0 || offset > _fileLength || size - (_fileLength - offset) >= ClusterSize)
         {
             Corruption($"ERROR: counting reference for region exceeding the end of the file by one cluster or more: offset 0x{offset:x} size 0x{size:x}");
             return;
@@ -130,6 +133,7 @@ internal sealed partial class Qcow2Check
         try
         {
             if (block < 0 || block > long.MaxValue - ClusterSize) throw BlockException.FromErrno(Errno.EINVAL);
+            if (block - _fileLength > MaxGrowth) throw BlockException.FromErrno(Errno.EFBIG);
             await _file.ResizeAsync(block + ClusterSize, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
             _fileLength = _file.Length;
             Count(block, ClusterSize);

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Varve.Formats.Qcow2;
+using Varve.Formats.Raw;
 using Varve.Graph;
 using Varve.Tests.Support;
 
@@ -13,7 +14,7 @@ internal sealed class MemoryImage : IAsyncDisposable
     private MemoryImage()
     {
         Memory = new MemoryDriver();
-        Graph = new BlockGraph(new BlockDrivers([Memory, _driver]));
+        Graph = new BlockGraph(new BlockDrivers([Memory, _driver, new RawDriver()]));
     }
 
     public MemoryDriver Memory { get; }
@@ -51,7 +52,7 @@ internal sealed class MemoryImage : IAsyncDisposable
         };
         if (backing is not null) options["backing"] = backing;
         using IDisposable held = await Graph.ControlLock.EnterAsync();
-        BlockNode node = await Graph.OpenNodeAsync(options, new OpenContext { ForCheck = forCheck });
+        BlockNode node = await Graph.OpenNodeAsync(options, new OpenContext { ForCheck = forCheck, NoBacking = forCheck });
         BlockBackend backend = await Graph.OpenBackendAsync(
             node, readOnly ? BlockPermissions.ConsistentRead : BlockPermissions.ConsistentRead | BlockPermissions.Write | BlockPermissions.Resize, BlockPermissions.All);
         await Graph.ReleaseAsync(node);
