@@ -50,8 +50,9 @@ internal sealed partial class LinuxFile : HostFile
         return Check(new LinuxFile(filename, handle, new(Writable: true, Direct: false), fdSets, null));
     }
 
-    /// <summary>A descriptor set gives another of its descriptors. Other files are opened again through the descriptor we hold, not
-    /// by name: the name may mean another file by now, or none.</summary>
+    // Differs from QEMU: not by name, which may mean another file by now, or none.
+
+    /// <summary>A descriptor set gives another of its descriptors; other files are opened again through the descriptor we hold.</summary>
     public override HostFile Reopen(HostFileAccess access)
     {
         if (_fdSet is not null) return OpenExisting(_filename, access, _fdSets);
