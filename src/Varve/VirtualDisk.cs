@@ -42,6 +42,8 @@ public sealed class VirtualDisk : IAsyncDisposable
         }
     }
 
+    internal BlockNode Node => _backend.Node;
+
     /// <summary>Fills <paramref name="buffer"/> with the bytes at <paramref name="offset"/>.</summary>
     /// <param name="offset">Guest offset in bytes, any alignment.</param>
     /// <param name="buffer">Any length; the range ends inside the disk.</param>

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Varve.Nbd;
 
 namespace Varve.Tests;
 
@@ -118,6 +119,20 @@ public sealed class VirtualDiskTests : IDisposable
         Assert.Equal(4, await stream.ReadAsync(buffer));
         Assert.Equal("ello"u8.ToArray(), buffer[..4]);
         Assert.Equal(0, await stream.ReadAsync(buffer));
+    }
+
+    [Fact]
+    public async Task An_opened_disk_is_served_to_NBD_clients()
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/nbdcopy"), "not installed: nbdcopy");
+        await using BlockLayer layer = await MakeChainAsync();
+        await using VirtualDisk disk = await OpenTopAsync(layer);
+        await using NbdDiskServer server = NbdDiskServer.ListenUnix(layer, PathOf("nbd.sock"));
+        await server.AddAsync(disk, "disk", writable: true, TestContext.Current.CancellationToken);
+        using var copy = System.Diagnostics.Process.Start("/usr/bin/nbdcopy", [$"nbd+unix:///disk?socket={PathOf("nbd.sock")}", PathOf("copy.raw")]);
+        await copy.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(0, copy.ExitCode);
+        Assert.Equal(await ChecksumAsync(disk), Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(PathOf("copy.raw")))));
     }
 
     private async Task<BlockLayer> MakeChainAsync()
