@@ -31,6 +31,19 @@ public sealed class VirtualDiskTests : IDisposable
     }
 
     [Fact]
+    public async Task A_raw_image_is_created_as_long_as_asked_and_reads_as_zeros()
+    {
+        await using var layer = new BlockLayer();
+        await File.WriteAllTextAsync(PathOf("r.raw"), "what was there before");
+        await layer.CreateAsync(PathOf("r.raw"), new NewImage { Format = "raw", Size = 1.MiB });
+        await using VirtualDisk disk = await layer.OpenAsync(PathOf("r.raw"), new DiskOpening { Format = "raw" });
+        byte[] content = new byte[disk.Length];
+        await disk.ReadAsync(0, content);
+        Assert.Equal(1.MiB, disk.Length);
+        Assert.DoesNotContain(content, b => b != 0);
+    }
+
+    [Fact]
     public async Task Without_a_policy_the_name_inside_an_image_is_not_followed()
     {
         await using BlockLayer layer = await MakeChainAsync();

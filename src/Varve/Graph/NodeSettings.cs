@@ -6,6 +6,20 @@ internal enum DetectZeroesMode { Off, On, Unmap }
 /// <summary>How much of new space is made ready at once (QMP <c>PreallocMode</c>).</summary>
 internal enum PreallocationMode { Off, Metadata, Falloc, Full }
 
+internal static class PreallocationModeText
+{
+    /// <summary>The mode of QMP's word; none given is <c>off</c>.</summary>
+    /// <exception cref="BlockException">There is no such mode.</exception>
+    public static PreallocationMode Parse(string? word) => word switch
+    {
+        null or "off" => PreallocationMode.Off,
+        "metadata" => PreallocationMode.Metadata,
+        "falloc" => PreallocationMode.Falloc,
+        "full" => PreallocationMode.Full,
+        _ => throw new BlockException(BlockErrorKind.Invalid, $"Parameter 'preallocation' does not accept value '{word}'"),
+    };
+}
+
 /// <summary>The options every node has, whatever its driver (the common members of QMP's <c>BlockdevOptions</c>).</summary>
 internal sealed record NodeSettings
 {

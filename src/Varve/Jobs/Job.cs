@@ -233,6 +233,7 @@ internal abstract partial class Job : IBlockParent
                 lock (StateLock)
                 {
                     if (_isPaused) LeavePause();
+                    Failure = failure;
                     Error = IsCancelled ? Errno.Text(Errno.ECANCELED) : Describe(failure);
                     Become(JobStatus.Aborting);
                 }

@@ -71,6 +71,8 @@ public sealed class QmpSchemaTests
             Compare($"{command.Name}", s_byName, (string)s_byName[command.Name]["arg-type"]!, theirs, (string)entry["arg-type"]!, differences, []);
         }
 
+        // Ours on top: the reference makes raw images by making the file.
+        differences.RemoveAll(d => d.StartsWith("blockdev-create.options<raw>.", StringComparison.Ordinal));
         Assert.Empty(differences);
     }
 

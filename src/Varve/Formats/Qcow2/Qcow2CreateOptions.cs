@@ -47,7 +47,7 @@ internal sealed record Qcow2CreateOptions
             BackingFile = (string?)options["backing-file"],
             BackingFormat = (string?)options["backing-fmt"],
             ClusterSize = ReadClusterSize(options["cluster-size"]),
-            Preallocation = ReadPreallocation((string?)options["preallocation"]),
+            Preallocation = PreallocationModeText.Parse((string?)options["preallocation"]),
             LazyRefcounts = (bool?)options["lazy-refcounts"] ?? false,
             RefcountBits = options["refcount-bits"] is { } bits ? (int)Math.Min(ReadUnsigned(bits), int.MaxValue) : DefaultRefcountBits,
             CompressionType = (string?)options["compression-type"] == "zstd" ? Qcow2CompressionType.Zstd : Qcow2CompressionType.Zlib,
@@ -125,15 +125,6 @@ internal sealed record Qcow2CreateOptions
         => ulong.TryParse(value?.ToJsonString(), NumberStyles.None, CultureInfo.InvariantCulture, out ulong result) ? result
             : long.TryParse(value?.ToJsonString(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long negative) ? (ulong)negative
             : throw Invalid("Parameter 'size' expects a non-negative number below 2^64");
-
-    private static PreallocationMode ReadPreallocation(string? text) => text switch
-    {
-        null or "off" => PreallocationMode.Off,
-        "metadata" => PreallocationMode.Metadata,
-        "falloc" => PreallocationMode.Falloc,
-        "full" => PreallocationMode.Full,
-        _ => throw Invalid($"Parameter 'preallocation' does not accept value '{text}'"),
-    };
 
     private static bool IsPowerOfTwo(int value) => value > 0 && BitOperations.IsPow2(value);
 

@@ -36,20 +36,8 @@ internal sealed partial class Qcow2Driver
         BlockBackend backend;
         using (await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
         {
-            BlockNode node = await OpenFileAsync(graph, options["file"], cancellationToken).ConfigureAwait(false);
-            try
-            {
-                create = Qcow2CreateOptions.FromJson(options);   // after the file, as the reference finds fault
-                backend = await graph.OpenBackendAsync(
-                    node,
-                    BlockPermissions.Write | BlockPermissions.Resize,
-                    BlockPermissions.All,
-                    cancellationToken: cancellationToken).ConfigureAwait(false);
-            }
-            finally
-            {
-                await graph.ReleaseAsync(node).ConfigureAwait(false);
-            }
+            (backend, create) = await graph.OpenForCreationAsync(
+                options["file"], () => Qcow2CreateOptions.FromJson(options), cancellationToken).ConfigureAwait(false);
         }
 
         try
@@ -63,21 +51,5 @@ internal sealed partial class Qcow2Driver
                 await backend.CloseAsync().ConfigureAwait(false);
             }
         }
-    }
-
-    /// <summary>The node that <c>file</c> names or describes; the caller holds a reference.</summary>
-    private static async ValueTask<BlockNode> OpenFileAsync(BlockGraph graph, JsonNode? file, CancellationToken cancellationToken)
-    {
-        if (file is JsonObject description)
-        {
-            return await graph.OpenNodeAsync((JsonObject)description.DeepClone(), new OpenContext(), cancellationToken: cancellationToken)
-                .ConfigureAwait(false);
-        }
-
-        string name = file is JsonValue value && value.GetValueKind() == JsonValueKind.String ? value.GetValue<string>() : "";
-        BlockNode node = graph.FindNode(name)
-            ?? throw new BlockException(BlockErrorKind.NotFound, $"Cannot find device='{name}' nor node-name='{name}'");
-        node.ExplicitReferences++;
-        return node;
     }
 }

@@ -25,7 +25,7 @@ internal static class FileCreation
     {
         string filename = (string?)options["filename"] ?? throw Missing("filename");
         ulong size = SizeOf(options, "size") ?? throw Missing("size");
-        PreallocationMode preallocation = PreallocationOf((string?)options["preallocation"]);
+        PreallocationMode preallocation = PreallocationModeText.Parse((string?)options["preallocation"]);
         ulong extentSizeHint = SizeOf(options, "extent-size-hint") ?? DefaultExtentSizeHint;
         if (extentSizeHint > uint.MaxValue) throw new BlockException(BlockErrorKind.Invalid, "Extent size hint is too large");
         if (size > long.MaxValue) throw BlockException.FromErrno(Errno.EFBIG, "Could not resize file");
@@ -47,15 +47,6 @@ internal static class FileCreation
         JsonValue value when value.GetValueKind() == JsonValueKind.Number && ulong.TryParse(
             value.ToJsonString(), NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) => number,
         _ => throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects a non-negative number below 2^64"),
-    };
-
-    private static PreallocationMode PreallocationOf(string? name) => name switch
-    {
-        null or "off" => PreallocationMode.Off,
-        "metadata" => PreallocationMode.Metadata,
-        "falloc" => PreallocationMode.Falloc,
-        "full" => PreallocationMode.Full,
-        _ => throw new BlockException(BlockErrorKind.Invalid, $"Parameter 'preallocation' does not accept value '{name}'"),
     };
 
     private static BlockException Missing(string name) => new(BlockErrorKind.Invalid, $"Parameter '{name}' is missing");
