@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Creation;
 using Varve.Graph;
 using Varve.Jobs;
 
@@ -62,7 +63,16 @@ public sealed class BlockLayer : IAsyncDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(image);
-        await ImageFile.CreateAsync(Graph, path, image, cancellationToken).ConfigureAwait(false);
+        var request = new CreationRequest
+        {
+            Filename = path,
+            Format = image.Format,
+            Size = image.Size,
+            BackingFile = image.BackingFile,
+            BackingFormat = image.BackingFormat,
+            Options = image.ClusterSize is { } clusterSize ? $"cluster_size={clusterSize}" : null,
+        };
+        await ImageCreator.CreateAsync(Graph, request, new OpenContext { NoBacking = true }, cancellationToken: cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Cancels the jobs that run and closes everything that is open: caches written back, images marked clean.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Creation;
 
 namespace Varve.Graph;
 
@@ -49,13 +50,12 @@ internal sealed partial class BlockGraph
         BlockNode node, string filename, string? nodeName, string format, NewImageMode mode, OpenContext context, CancellationToken cancellationToken)
     {
         NodeSettings settings;
-        JsonObject create;
-        BlockDriver driver;
+        CreationRequest create;
         using (await ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
         {
             RequireFree(node);
             if (nodeName is not null && FindNode(nodeName) is not null) throw Busy("New overlay node-name already in use");
-            driver = Drivers.Find(format) ?? throw new BlockException(BlockErrorKind.Invalid, $"Unknown file format '{format}'");
+            BlockDriver driver = Drivers.Find(format) ?? throw new BlockException(BlockErrorKind.Invalid, $"Unknown file format '{format}'");
             if (mode != NewImageMode.Existing && !driver.SupportsBacking)
             {
                 throw new BlockException(BlockErrorKind.Unsupported, $"Backing file not supported for file format '{format}'");
@@ -63,10 +63,21 @@ internal sealed partial class BlockGraph
 
             BlockNode recorded = node.SkipImplicitFilters();
             settings = recorded.Settings with { ReadOnly = false, InheritsReadOnly = false, ForceShare = false };
-            create = new JsonObject { ["size"] = node.Length, ["backing-file"] = recorded.Filename, ["backing-fmt"] = recorded.Driver.Name };
+            create = new CreationRequest
+            {
+                Filename = filename,
+                Format = format,
+                Size = node.Length,
+                BackingFile = recorded.Filename,
+                BackingFormat = recorded.Driver.Name,
+                IsBackingTrusted = true,   // it is open here
+            };
         }
 
-        if (mode != NewImageMode.Existing) await ImageCreation.CreateAsync(this, driver, filename, create, cancellationToken).ConfigureAwait(false);
+        if (mode != NewImageMode.Existing)
+        {
+            await ImageCreator.CreateAsync(this, create, context, cancellationToken: cancellationToken).ConfigureAwait(false);
+        }
 
         using (await ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
         {

@@ -40,7 +40,9 @@ internal sealed class TestGraph : IAsyncDisposable
         var options = new JsonObject { ["size"] = size };
         if (backing is not null) options["backing-file"] = backing.Replace("$", Directory.Path, StringComparison.Ordinal);
         if (format is not null) options["backing-fmt"] = format;
-        await ImageCreation.CreateAsync(Graph, Graph.Drivers.Find("qcow2")!, Directory[name], options, default);
+        await Graph.Drivers.Find("file")!.CreateAsync(Graph, new JsonObject { ["filename"] = Directory[name], ["size"] = 0L }, default);
+        options["file"] = new JsonObject { ["driver"] = "file", ["filename"] = Directory[name] };
+        await Graph.Drivers.Find("qcow2")!.CreateAsync(Graph, options, default);
         return Directory[name];
     }
 
