@@ -90,8 +90,7 @@ internal sealed class ConvertCommand : ImgCommand
             sources.Add(await context.OpenAsync(new ImageArgument(name, _sourceFormat, _isOptions) { Settings = settings }, cancellationToken).ConfigureAwait(false));
         }
 
-        if (_snapshot is not null) throw new ToolException("Failed to load snapshot: Can't find snapshot");
-        if (_bitmaps) throw new ToolException("Source lacks bitmap support");
+        RefuseWhatCannotBeRead(sources);
         if (sources.Count > 1 && _backingFile is not null)
         {
             throw new ToolException("Having a backing file for the target makes no sense when concatenating multiple input images");
@@ -119,6 +118,18 @@ internal sealed class ConvertCommand : ImgCommand
         foreach (BlockBackend source in sources) await context.CloseAsync(source).ConfigureAwait(false);
         await context.CloseAsync(target).ConfigureAwait(false);
         return 0;
+    }
+
+    /// <summary>Snapshots and bitmaps are a matter of qcow2, where they are kept but not yet read; elsewhere there are none.</summary>
+    private void RefuseWhatCannotBeRead(List<BlockBackend> sources)
+    {
+        bool mayHaveThem = sources.Exists(s => s.Node.Driver.Name == "qcow2");
+        if (_snapshot is not null)
+        {
+            throw new ToolException(mayHaveThem ? "Internal snapshots cannot be read yet" : "Failed to load snapshot: Can't find snapshot");
+        }
+
+        if (_bitmaps) throw new ToolException(mayHaveThem ? "Bitmaps cannot be copied yet" : "Source lacks bitmap support");
     }
 
     private void CheckUsage(IReadOnlyList<string> operands)
