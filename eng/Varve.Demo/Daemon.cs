@@ -8,6 +8,7 @@ namespace Varve.Demo;
 internal sealed class Daemon : IAsyncDisposable
 {
     private readonly Process _process;
+    private bool _hasEnded;
 
     private Daemon(Process process, QmpClient qmp)
     {
@@ -52,8 +53,11 @@ internal sealed class Daemon : IAsyncDisposable
         return string.Join(" <- ", names.Select(n => n.StartsWith("json:", StringComparison.Ordinal) ? "(top)" : n));
     }
 
+    /// <summary>Ends the daemon in good order; the second call does nothing.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_hasEnded) return;
+        _hasEnded = true;
         if (!_process.HasExited) await Qmp.ExecuteAsync("quit");
         await Qmp.DisposeAsync();
         await _process.WaitForExitAsync();

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Varve.Compatibility.Readme;
 
-/// <summary>The README's three tours, run as written.</summary>
+/// <summary>The README's three tours, run as written, and the demo.</summary>
 public sealed partial class TourTests
 {
     private static readonly Tool s_dotnet = new("dotnet", Environment.ProcessPath is { } path && Path.GetFileName(path) == "dotnet" ? path
@@ -69,6 +69,17 @@ public sealed partial class TourTests
         Assert.True(run.ExitCode == 0, run.Output + run.Error);
         Assert.Contains("BLOCK_JOB_COMPLETED", run.Output, StringComparison.Ordinal);
         Assert.Contains("backing file: base.qcow2", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_demo_keeps_what_it_promises()
+    {
+        Tool.Require(Tool.Varve);
+        var demo = new Tool("Varve.Demo", Path.Combine(Repository.Root, "eng", "Varve.Demo", "bin", "Debug", "net10.0", "Varve.Demo"));
+        ToolResult run = await demo.RunAsync(Tool.Varve.Path!);
+        Assert.True(run.ExitCode == 0, run.Output + run.Error);
+        Assert.Contains("not one byte changed for the guest", run.Output, StringComparison.Ordinal);
+        Assert.Contains("the job failed, the header and the running chain are as before, the guest noticed nothing", run.Output, StringComparison.Ordinal);
     }
 
     private static Task<ToolResult> RunAsync(TempDirectory home, string script)
