@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Varve.Options;
 
 namespace Varve.Cli.Output;
 
@@ -23,7 +24,7 @@ internal static class IndentedJson
             case JsonObject members:
                 AppendList(text, '{', '}', level, members, (member, inner) =>
                 {
-                    AppendString(text, member.Key);
+                    JsonText.AppendString(text, member.Key);
                     text.Append(": ");
                     Append(text, member.Value, inner);
                 });
@@ -32,7 +33,7 @@ internal static class IndentedJson
                 AppendList(text, '[', ']', level, items, (item, inner) => Append(text, item, inner));
                 break;
             case JsonValue value when value.GetValueKind() == JsonValueKind.String:
-                AppendString(text, value.GetValue<string>());
+                JsonText.AppendString(text, value.GetValue<string>());
                 break;
             case JsonValue value:
                 text.Append(value.ToJsonString());
@@ -56,27 +57,5 @@ internal static class IndentedJson
         }
 
         text.Append('\n').Append(' ', 4 * level).Append(close);
-    }
-
-    private static void AppendString(StringBuilder text, string value)
-    {
-        text.Append('"');
-        foreach (char c in value)
-        {
-            switch (c)
-            {
-                case '"': text.Append("\\\""); break;
-                case '\\': text.Append("\\\\"); break;
-                case '\b': text.Append("\\b"); break;
-                case '\f': text.Append("\\f"); break;
-                case '\n': text.Append("\\n"); break;
-                case '\r': text.Append("\\r"); break;
-                case '\t': text.Append("\\t"); break;
-                case < ' ' or > '~': text.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:X4}"); break;
-                default: text.Append(c); break;
-            }
-        }
-
-        text.Append('"');
     }
 }

@@ -37,7 +37,7 @@ internal static class QmpJson
             case JsonObject members:
                 WriteList(text, '{', '}', (List<KeyValuePair<string, JsonNode?>>)[.. JsonText.InOrder(members)], indent, static (text, member, indent) =>
                 {
-                    WriteString(text, member.Key);
+                    JsonText.AppendString(text, member.Key);
                     text.Append(": ");
                     Write(text, member.Value, indent);
                 });
@@ -73,32 +73,10 @@ internal static class QmpJson
     {
         switch (value.GetValueKind())
         {
-            case JsonValueKind.String: WriteString(text, value.GetValue<string>()); break;
+            case JsonValueKind.String: JsonText.AppendString(text, value.GetValue<string>()); break;
             case JsonValueKind.True: text.Append("true"); break;
             case JsonValueKind.False: text.Append("false"); break;
             default: text.Append(value.ToJsonString()); break;
         }
-    }
-
-    private static void WriteString(StringBuilder text, string value)
-    {
-        text.Append('"');
-        foreach (char c in value)
-        {
-            switch (c)
-            {
-                case '"': text.Append("\\\""); break;
-                case '\\': text.Append("\\\\"); break;
-                case '\b': text.Append("\\b"); break;
-                case '\f': text.Append("\\f"); break;
-                case '\n': text.Append("\\n"); break;
-                case '\r': text.Append("\\r"); break;
-                case '\t': text.Append("\\t"); break;
-                case < ' ' or >= '\x7f': text.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:X4}"); break;
-                default: text.Append(c); break;
-            }
-        }
-
-        text.Append('"');
     }
 }

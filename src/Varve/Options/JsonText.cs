@@ -67,7 +67,8 @@ internal static class JsonText
         }
     }
 
-    private static void AppendString(StringBuilder text, string value)
+    /// <summary>A JSON string with the escapes the reference writes; everything beyond ASCII is escaped.</summary>
+    public static void AppendString(StringBuilder text, string value)
     {
         text.Append('"');
         foreach (char c in value)
