@@ -37,7 +37,7 @@ internal sealed class BlockStream() : QmpCommand("block-stream", s_arguments)
         return null;
     }
 
-    private static OnError OnErrorOf(string? policy) => policy switch
+    internal static OnError OnErrorOf(string? policy) => policy switch
     {
         "ignore" => OnError.Ignore,
         "enospc" => OnError.NoSpace,

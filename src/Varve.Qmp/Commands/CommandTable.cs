@@ -9,7 +9,7 @@ internal static class CommandTable
         new BlockdevAdd(), new BlockdevDel(), new BlockdevCreate(), new BlockResize(),
         new QueryNamedBlockNodes(), new QueryBlock(), new QueryBlockStats(), new DebugQueryBlockGraph(),
         new BlockdevSnapshot(), new BlockdevSnapshotSync(),
-        new BlockStream(), new ChangeBackingFile(),
+        new BlockStream(), new BlockCommit(), new ChangeBackingFile(),
         new BlockJobSetSpeed(), new BlockJobCancel(), new BlockJobPause(), new BlockJobResume(), new BlockJobComplete(),
         new BlockJobDismiss(), new BlockJobFinalize(), new BlockJobChange(), new QueryBlockJobs(),
         new JobPause(), new JobResume(), new JobCancel(), new JobComplete(), new JobDismiss(), new JobFinalize(), new QueryJobs(),

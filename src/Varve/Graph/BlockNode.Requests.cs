@@ -13,6 +13,7 @@ internal abstract partial class BlockNode
     private long _highestWrite;
     private RequestTracker? _tracker;
     private int _trackingUsers;
+    private Jobs.DirtyMap? _dirty;
 
     /// <summary>Orders overlapping requests, where something needs it; null otherwise, which is the fast path.</summary>
     internal RequestTracker? Tracker => _tracker;
@@ -133,6 +134,21 @@ internal abstract partial class BlockNode
         if (--_trackingUsers == 0) _tracker = null;
     }
 
+    /// <summary>From now on every write, and whatever else changes the content, is marked when it is done. Drained only.</summary>
+    internal void StartDirtyTracking(Jobs.DirtyMap map)
+    {
+        StartTracking();
+        _dirty = map;
+    }
+
+    /// <summary>Takes <see cref="StartDirtyTracking"/> back. Drained only.</summary>
+    internal void StopDirtyTracking(Jobs.DirtyMap map)
+    {
+        if (!ReferenceEquals(_dirty, map)) throw new InvalidOperationException("The node's writes are marked in another map.");
+        _dirty = null;
+        StopTracking();
+    }
+
     /// <summary>Drivers with an alignment call it once they know it: read-modify-write needs tracking for good.</summary>
     protected void TrackBecauseOfAlignment()
     {
@@ -239,6 +255,7 @@ internal abstract partial class BlockNode
         }
         finally
         {
+            _dirty?.Mark(offset, length);
             if (tracked is not null) tracker!.Exit(tracked);
         }
 
@@ -298,6 +315,7 @@ internal abstract partial class BlockNode
         }
         finally
         {
+            _dirty?.Mark(start, end - start);
             if (tracked is not null) tracker!.Exit(tracked);
         }
 
@@ -321,6 +339,7 @@ internal abstract partial class BlockNode
         }
         finally
         {
+            _dirty?.Mark(offset, length);
             tracker.Exit(tracked);
         }
     }

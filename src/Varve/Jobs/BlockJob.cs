@@ -114,6 +114,8 @@ internal abstract class BlockJob(JobRegistry registry, string id, bool autoFinal
     /// <summary>Block jobs fail with an errno, and say its text.</summary>
     protected override string Describe(BlockException failure) => Errno.Text(failure.Errno);
 
+    protected override void RaiseReady() => Raise(new BlockJobReady(Type, Id, TotalProgress, CurrentProgress, Speed));
+
     protected override void RaisePending() => Raise(new BlockJobPending(Type, Id));
 
     protected override void RaiseEnded()

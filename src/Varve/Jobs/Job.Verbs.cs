@@ -36,6 +36,7 @@ internal abstract partial class Job
         {
             if (IsUserPaused && !force) throw Refused($"The block job for device '{Id}' is currently paused");
             Check(JobVerb.Cancel);
+            if (!force && TryEndReadyPhase(keepsChain: true)) return default;
             SetCancelled();
         }
 
@@ -48,7 +49,7 @@ internal abstract partial class Job
         lock (StateLock)
         {
             Check(JobVerb.Complete);
-            throw Refused($"The active block job '{Id}' cannot be completed");
+            if (!TryEndReadyPhase(keepsChain: false)) throw Refused($"The active block job '{Id}' cannot be completed");
         }
     }
 

@@ -106,8 +106,16 @@ internal abstract partial class Job : IBlockParent
     /// <summary>The kind's own event at the end, between clean and concluded. Under <see cref="StateLock"/>.</summary>
     protected virtual void RaiseEnded() { }
 
+    /// <summary>The kind's own event when the job is ready. Under <see cref="StateLock"/>.</summary>
+    protected virtual void RaiseReady() { }
+
     /// <summary>The kind's own event when the job waits to be finalized. Under <see cref="StateLock"/>.</summary>
     protected virtual void RaisePending() { }
+
+    /// <summary>Ends the ready phase of a job that has one and is in it. Under <see cref="StateLock"/>.</summary>
+    /// <param name="keepsChain">Whether the job ends without its effect on the graph: a cancel that is not forced.</param>
+    /// <returns>False when there is no such phase.</returns>
+    protected virtual bool TryEndReadyPhase(bool keepsChain) => false;
 
     /// <summary>A user resumes the job. Under <see cref="StateLock"/>.</summary>
     protected virtual void OnUserResume() { }
@@ -265,6 +273,16 @@ internal abstract partial class Job : IBlockParent
     {
         Become(JobStatus.Null);
         Registry.Remove(this);
+    }
+
+    /// <summary>The job has caught up, and waits to be completed.</summary>
+    protected void BecomeReady()
+    {
+        lock (StateLock)
+        {
+            Become(JobStatus.Ready);
+            RaiseReady();
+        }
     }
 
     private void Become(JobStatus status)
