@@ -21,11 +21,21 @@ public sealed class VirtualDisk : IAsyncDisposable
         _backend = backend;
     }
 
+    /// <summary>A disk that was disposed says so.</summary>
+    private BlockBackend Backend
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+            return _backend;
+        }
+    }
+
     /// <summary>Bytes of the disk.</summary>
-    public long Length => _backend.Length;
+    public long Length => Backend.Length;
 
     /// <summary>Whether the disk was opened without <see cref="DiskOpening.Writable"/>.</summary>
-    public bool IsReadOnly => _backend.IsReadOnly;
+    public bool IsReadOnly => Backend.IsReadOnly;
 
     /// <summary>The images the disk stands on now, top first.</summary>
     public IReadOnlyList<ChainImage> Chain
@@ -33,7 +43,7 @@ public sealed class VirtualDisk : IAsyncDisposable
         get
         {
             var images = new List<ChainImage>();
-            for (BlockNode? node = _backend.Node.SkipFilters(); node is not null; node = node.BackingChild?.Node.SkipFilters())
+            for (BlockNode? node = Backend.Node.SkipFilters(); node is not null; node = node.BackingChild?.Node.SkipFilters())
             {
                 images.Add(new ChainImage(node.Filename, node.Driver.Name, node.Length, node.RecordedBackingFile, node.RecordedBackingFormat));
             }
@@ -42,7 +52,7 @@ public sealed class VirtualDisk : IAsyncDisposable
         }
     }
 
-    internal BlockNode Node => _backend.Node;
+    internal BlockNode Node => Backend.Node;
 
     /// <summary>Fills <paramref name="buffer"/> with the bytes at <paramref name="offset"/>.</summary>
     /// <param name="offset">Guest offset in bytes, any alignment.</param>
@@ -50,7 +60,7 @@ public sealed class VirtualDisk : IAsyncDisposable
     /// <param name="cancellationToken">Ends waiting where the request has to wait.</param>
     /// <exception cref="BlockException"><c>Io</c>: the range does not end inside the disk, or reading failed; <c>Corrupt</c>.</exception>
     public ValueTask ReadAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken = default)
-        => _backend.ReadAsync(offset, buffer, cancellationToken);
+        => Backend.ReadAsync(offset, buffer, cancellationToken);
 
     /// <summary>Writes <paramref name="buffer"/> at <paramref name="offset"/>.</summary>
     /// <param name="offset">Guest offset in bytes, any alignment.</param>
@@ -59,7 +69,7 @@ public sealed class VirtualDisk : IAsyncDisposable
     /// <returns>Done when later reads see the bytes. Durable only after <see cref="FlushAsync"/>.</returns>
     /// <exception cref="BlockException"><c>Io</c>, <c>NoSpace</c>, <c>ReadOnly</c>, <c>Corrupt</c>.</exception>
     public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
-        => _backend.WriteAsync(offset, buffer, WriteFlags.None, cancellationToken);
+        => Backend.WriteAsync(offset, buffer, WriteFlags.None, cancellationToken);
 
     /// <summary>Makes a range read as zeros, without storing zeros where the format allows it.</summary>
     /// <param name="offset">Guest offset in bytes, any alignment; ragged edges are written as data.</param>
@@ -68,7 +78,7 @@ public sealed class VirtualDisk : IAsyncDisposable
     /// <returns>Done when later reads see zeros. Durable only after <see cref="FlushAsync"/>.</returns>
     /// <exception cref="BlockException"><c>Io</c>, <c>NoSpace</c>, <c>ReadOnly</c>, <c>Corrupt</c>.</exception>
     public ValueTask WriteZeroesAsync(long offset, long length, CancellationToken cancellationToken = default)
-        => _backend.WriteZeroesAsync(offset, length, ZeroFlags.MayUnmap, cancellationToken);
+        => Backend.WriteZeroesAsync(offset, length, ZeroFlags.MayUnmap, cancellationToken);
 
     /// <summary>Says that the content of a range is no longer needed. Never promises zeros.</summary>
     /// <param name="offset">Guest offset in bytes; only whole clusters inside the range are given back.</param>
@@ -76,12 +86,12 @@ public sealed class VirtualDisk : IAsyncDisposable
     /// <param name="cancellationToken">Ends waiting before anything is given back.</param>
     /// <exception cref="BlockException"><c>Io</c>, <c>ReadOnly</c>, <c>Corrupt</c>.</exception>
     public ValueTask DiscardAsync(long offset, long length, CancellationToken cancellationToken = default)
-        => _backend.DiscardAsync(offset, length, cancellationToken);
+        => Backend.DiscardAsync(offset, length, cancellationToken);
 
     /// <summary>Makes every write that was done before durable, with the metadata that leads to it.</summary>
     /// <param name="cancellationToken">Ends waiting; what is durable then is not known.</param>
     /// <exception cref="BlockException"><c>Io</c>, <c>NoSpace</c>: nothing can be said about writes since the last successful flush.</exception>
-    public ValueTask FlushAsync(CancellationToken cancellationToken = default) => _backend.FlushAsync(cancellationToken);
+    public ValueTask FlushAsync(CancellationToken cancellationToken = default) => Backend.FlushAsync(cancellationToken);
 
     /// <summary>The runs of the disk, in order and without gaps: what is data, what reads as zeros, and which image decides.</summary>
     /// <param name="cancellationToken">Ends the enumeration.</param>
@@ -89,7 +99,7 @@ public sealed class VirtualDisk : IAsyncDisposable
     /// <exception cref="BlockException"><c>Io</c>, <c>Corrupt</c>.</exception>
     public async IAsyncEnumerable<DiskExtent> MapAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        await foreach (MapExtent run in ChainMap.ExtentsAsync(_backend, 0, Length, cancellationToken).ConfigureAwait(false))
+        await foreach (MapExtent run in ChainMap.ExtentsAsync(Backend, 0, Length, cancellationToken).ConfigureAwait(false))
         {
             yield return new DiskExtent(run.Start, run.Length, run.IsZero, run.IsData, run.IsPresent, run.Depth, run.Offset);
         }
@@ -110,7 +120,7 @@ public sealed class VirtualDisk : IAsyncDisposable
         using (await _layer.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
         {
             job = await _layer.Jobs.StartStreamAsync(
-                new StreamOptions(_backend.Node.NodeName)
+                new StreamOptions(Backend.Node.NodeName)
                 {
                     JobId = _layer.NextStreamId(),
                     Base = request.Base,

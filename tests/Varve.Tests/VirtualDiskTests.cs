@@ -118,6 +118,18 @@ public sealed class VirtualDiskTests : IDisposable
     }
 
     [Fact]
+    public async Task A_disk_that_was_disposed_says_so()
+    {
+        await using var layer = new BlockLayer();
+        await layer.CreateAsync(PathOf("d.qcow2"), new NewImage { Size = 1.MiB });
+        VirtualDisk disk = await layer.OpenAsync(PathOf("d.qcow2"));
+        await disk.DisposeAsync();
+        await disk.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(async () => await disk.ReadAsync(0, new byte[1]));
+        Assert.Throws<ObjectDisposedException>(() => disk.Length);
+    }
+
+    [Fact]
     public async Task A_stream_view_reads_writes_and_seeks()
     {
         await using var layer = new BlockLayer();
