@@ -33,12 +33,20 @@ internal static class FileCreation
         using HostFile file = HostFile.Create(filename, fdSets);
         const BlockPermissions Used = BlockPermissions.Write | BlockPermissions.Resize, Unshared = BlockPermissions.Resize;
         var locks = new ImageLocks(file, filename, isRequired: false);
-        locks.Add(Used, Unshared);
-        locks.RefuseConflicts(Used, Unshared);
-        FileSpace.Resize(file, 0, PreallocationMode.Off);
-        if ((bool?)options["nocow"] ?? false) file.DisableCopyOnWrite();
-        if (extentSizeHint != 0) file.ExtentSizeHint = (uint)extentSizeHint;
-        FileSpace.Resize(file, (long)size, preallocation);
+        try
+        {
+            locks.Add(Used, Unshared);
+            locks.RefuseConflicts(Used, Unshared);
+            FileSpace.Resize(file, 0, PreallocationMode.Off);
+            if ((bool?)options["nocow"] ?? false) file.DisableCopyOnWrite();
+            if (extentSizeHint != 0) file.ExtentSizeHint = (uint)extentSizeHint;
+            FileSpace.Resize(file, (long)size, preallocation);
+        }
+        finally
+        {
+            // Closing is not enough: a process that is just being started holds a copy of the descriptor until it runs its program.
+            locks.KeepOnly(BlockPermissions.None, BlockPermissions.None);
+        }
     }
 
     private static ulong? SizeOf(JsonObject options, string name) => options[name] switch
