@@ -1,6 +1,6 @@
 using System.Text;
 using Varve.Options;
-using Varve.Qmp.Objects;
+using Varve.Objects;
 
 namespace Varve.Cli.CommandLine;
 

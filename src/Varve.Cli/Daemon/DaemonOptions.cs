@@ -4,7 +4,7 @@ using Varve.Cli.Output;
 using Varve.Graph;
 using Varve.Options;
 using Varve.Qmp.Commands;
-using Varve.Qmp.Objects;
+using Varve.Objects;
 using Varve.Qmp.Schema;
 using Varve.Qmp.Server;
 using Varve.Qmp.Server.Chardevs;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Varve.Cli.CommandLine;
+using Varve.Cli.Images;
 using Varve.Cli.Output;
 using Varve.Graph;
 
@@ -19,7 +20,7 @@ internal sealed class CheckCommand : ImgCommand
     protected override OptionTable Options { get; } = new(
         "hf:r:T:qU", ("help", "h"), ("format:", "f"), ("repair:", "r"), ("output:", null), ("object:", null), ("image-opts", null), ("force-share", "U"));
 
-    protected override void SetOption(ImgContext context, string key, string argument)
+    protected override void SetOption(ToolContext context, string key, string argument)
     {
         switch (key)
         {
@@ -40,7 +41,7 @@ internal sealed class CheckCommand : ImgCommand
         }
     }
 
-    protected override async ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
+    protected override async ValueTask<int> ExecuteAsync(ToolContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
     {
         if (operands.Count != 1) throw ToolException.Usage("Expecting one image file name");
         var image = new ImageArgument(operands[0], _format, _isOptions)
@@ -75,7 +76,7 @@ internal sealed class CheckCommand : ImgCommand
         return result.CheckErrors > 0 ? CannotCheck : result.Corruptions > 0 ? IsCorrupt : result.Leaks > 0 ? HasLeaks : 0;
     }
 
-    private static async ValueTask<CheckResult> CheckAsync(ImgContext context, BlockNode node, CheckRepair repair, CancellationToken cancellationToken)
+    private static async ValueTask<CheckResult> CheckAsync(ToolContext context, BlockNode node, CheckRepair repair, CancellationToken cancellationToken)
     {
         using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
         return await node.CheckAsync(repair, new ErrorLines(context.Console), cancellationToken).ConfigureAwait(false);

@@ -1,4 +1,5 @@
 using Varve.Cli.CommandLine;
+using Varve.Cli.Images;
 using Varve.Cli.Output;
 using Varve.Graph;
 using Varve.IO;
@@ -17,7 +18,7 @@ internal sealed class CompareCommand : ImgCommand
     protected override OptionTable Options { get; } = new(
         "hf:F:T:pqsU", ("help", "h"), ("object:", null), ("image-opts", null), ("force-share", "U"));
 
-    protected override void SetOption(ImgContext context, string key, string argument)
+    protected override void SetOption(ToolContext context, string key, string argument)
     {
         switch (key)
         {
@@ -32,7 +33,7 @@ internal sealed class CompareCommand : ImgCommand
         }
     }
 
-    protected override async ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
+    protected override async ValueTask<int> ExecuteAsync(ToolContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
     {
         if (operands.Count != 2) throw ToolException.Usage("Expecting two image file names");
         NodeSettings settings = _cache.Apply(new() { ReadOnly = true, ForceShare = _forceShare });

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Varve.Cli.CommandLine;
+using Varve.Cli.Images;
 using Varve.Cli.Output;
 using Varve.Creation;
 using Varve.Graph;
@@ -27,7 +28,7 @@ internal sealed class ConvertCommand : ImgCommand
         ("force-share", "U"), ("target-image-opts", null), ("salvage", null), ("target-is-zero", null), ("bitmaps", null),
         ("skip-broken-bitmaps", null), ("rate-limit:", "r"));
 
-    protected override void SetOption(ImgContext context, string key, string argument)
+    protected override void SetOption(ToolContext context, string key, string argument)
     {
         switch (key)
         {
@@ -58,7 +59,7 @@ internal sealed class ConvertCommand : ImgCommand
         }
     }
 
-    private void SetSparse(ImgContext context, string argument)
+    private void SetSparse(ToolContext context, string argument)
     {
         _sparse = SizeArgument.Parse(context.Console, "buffer size for sparse output", argument);
         _isSparseGiven = true;
@@ -73,7 +74,7 @@ internal sealed class ConvertCommand : ImgCommand
         throw new ToolException($"Invalid number of coroutines. Allowed number of coroutines is between 1 and {MaxRequests}");
     }
 
-    protected override async ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
+    protected override async ValueTask<int> ExecuteAsync(ToolContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
     {
         if (_options is not null && OptionList.AsksForHelp(_options))
         {
@@ -146,7 +147,7 @@ internal sealed class ConvertCommand : ImgCommand
         if (operands.Count > 2 && _bitmaps) throw new ToolException("Copying bitmaps only possible with single source");
     }
 
-    private async ValueTask CreateTargetAsync(ImgContext context, string name, long total, CancellationToken cancellationToken)
+    private async ValueTask CreateTargetAsync(ToolContext context, string name, long total, CancellationToken cancellationToken)
     {
         try
         {
@@ -208,7 +209,7 @@ internal sealed class ConvertCommand : ImgCommand
         throw new ToolException("Compressed clusters cannot be written yet");
     }
 
-    private static async ValueTask CheckBackingOpensAsync(ImgContext context, string name, CreationOptionValues values, CancellationToken cancellationToken)
+    private static async ValueTask CheckBackingOpensAsync(ToolContext context, string name, CreationOptionValues values, CancellationToken cancellationToken)
     {
         if (values.Given("backing_file") is not { Length: > 0 } backingFile) return;
         using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
@@ -218,7 +219,7 @@ internal sealed class ConvertCommand : ImgCommand
         await context.Graph.ReleaseAsync(backing).ConfigureAwait(false);
     }
 
-    private ValueTask<BlockBackend> OpenTargetAsync(ImgContext context, string name, CacheMode cache, CancellationToken cancellationToken)
+    private ValueTask<BlockBackend> OpenTargetAsync(ToolContext context, string name, CacheMode cache, CancellationToken cancellationToken)
     {
         NodeSettings settings = cache.Apply(new() { ReadOnly = false, Discard = _sparse != 0 });
         string? format = _isTargetOptions ? null : _targetFormat;

@@ -1,4 +1,5 @@
 using Varve.Cli.CommandLine;
+using Varve.Cli.Images;
 using Varve.Creation;
 
 namespace Varve.Cli.Img;
@@ -12,7 +13,7 @@ internal sealed class CreateCommand : ImgCommand
 
     protected override OptionTable Options { get; } = new("F:b:f:ho:qu", ("help", "h"), ("object:", null));
 
-    protected override void SetOption(ImgContext context, string key, string argument)
+    protected override void SetOption(ToolContext context, string key, string argument)
     {
         switch (key)
         {
@@ -25,7 +26,7 @@ internal sealed class CreateCommand : ImgCommand
         }
     }
 
-    protected override async ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
+    protected override async ValueTask<int> ExecuteAsync(ToolContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
     {
         if (_options is not null && OptionList.AsksForHelp(_options))
         {

@@ -1,6 +1,7 @@
 using Varve.Cli.CommandLine;
+using Varve.Cli.Images;
 using Varve.Options;
-using Varve.Qmp.Objects;
+using Varve.Objects;
 
 namespace Varve.Cli.Img;
 
@@ -12,7 +13,7 @@ internal abstract class ImgCommand
 
     /// <summary>Reads the arguments and does the work.</summary>
     /// <returns>The exit status.</returns>
-    public async ValueTask<int> RunAsync(ImgContext context, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
+    public async ValueTask<int> RunAsync(ToolContext context, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
         var reader = new OptionReader(Options, arguments);
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
@@ -43,11 +44,11 @@ internal abstract class ImgCommand
 
     /// <summary>Takes note of an option.</summary>
     /// <exception cref="ToolException">The argument is refused.</exception>
-    protected abstract void SetOption(ImgContext context, string key, string argument);
+    protected abstract void SetOption(ToolContext context, string key, string argument);
 
     /// <summary>Does the work.</summary>
     /// <returns>The exit status.</returns>
-    protected abstract ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken);
+    protected abstract ValueTask<int> ExecuteAsync(ToolContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken);
 
     /// <summary>How the reference names an option it does not know, or one that lacks its argument.</summary>
     internal static ToolException OptionProblem(OptionEvent problem, OptionReader reader) => ToolException.Usage(

@@ -1,4 +1,5 @@
 using Varve.Cli.CommandLine;
+using Varve.Cli.Images;
 using Varve.Cli.Output;
 
 namespace Varve.Cli.Img;
@@ -51,7 +52,7 @@ internal sealed class ImgTool(ToolConsole console)
         if (reader.Operands.Count == 0) throw ToolException.Usage("Not enough arguments");
         string name = reader.Operands[0];
         ImgCommand command = Find(name) ?? throw ToolException.Usage($"Command not found: {name}");
-        var context = new ImgContext(console);
+        var context = new ToolContext(console);
         await using (context.ConfigureAwait(false))
         {
             return await command.RunAsync(context, [.. reader.Operands.Skip(1)], cancellationToken).ConfigureAwait(false);

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Varve.Cli.CommandLine;
+using Varve.Cli.Images;
 using Varve.Cli.Output;
 using Varve.Graph;
 
@@ -15,7 +16,7 @@ internal sealed class InfoCommand : ImgCommand
         "hf:U", ("help", "h"), ("format:", "f"), ("output:", null), ("backing-chain", null), ("force-share", "U"), ("object:", null),
         ("image-opts", null));
 
-    protected override void SetOption(ImgContext context, string key, string argument)
+    protected override void SetOption(ToolContext context, string key, string argument)
     {
         switch (key)
         {
@@ -27,7 +28,7 @@ internal sealed class InfoCommand : ImgCommand
         }
     }
 
-    protected override async ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
+    protected override async ValueTask<int> ExecuteAsync(ToolContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
     {
         if (operands.Count != 1) throw ToolException.Usage("Expecting one image file name");
         List<JsonObject> chain = await CollectAsync(context, operands[0], cancellationToken).ConfigureAwait(false);
@@ -48,7 +49,7 @@ internal sealed class InfoCommand : ImgCommand
         return 0;
     }
 
-    private async ValueTask<List<JsonObject>> CollectAsync(ImgContext context, string name, CancellationToken cancellationToken)
+    private async ValueTask<List<JsonObject>> CollectAsync(ToolContext context, string name, CancellationToken cancellationToken)
     {
         var chain = new List<JsonObject>();
         var seen = new HashSet<string>(StringComparer.Ordinal);

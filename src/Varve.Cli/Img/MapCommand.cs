@@ -1,5 +1,6 @@
 using System.Globalization;
 using Varve.Cli.CommandLine;
+using Varve.Cli.Images;
 using Varve.Cli.Output;
 using Varve.Graph;
 
@@ -19,7 +20,7 @@ internal sealed class MapCommand : ImgCommand
         "f:s:l:hU", ("help", "h"), ("format:", "f"), ("output:", null), ("object:", null), ("image-opts", null), ("force-share", "U"),
         ("start-offset:", "s"), ("max-length:", "l"));
 
-    protected override void SetOption(ImgContext context, string key, string argument)
+    protected override void SetOption(ToolContext context, string key, string argument)
     {
         switch (key)
         {
@@ -32,7 +33,7 @@ internal sealed class MapCommand : ImgCommand
         }
     }
 
-    protected override async ValueTask<int> ExecuteAsync(ImgContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
+    protected override async ValueTask<int> ExecuteAsync(ToolContext context, IReadOnlyList<string> operands, CancellationToken cancellationToken)
     {
         if (operands.Count != 1) throw ToolException.Usage("Expecting one image file name");
         var image = new ImageArgument(operands[0], _format, _isOptions) { Settings = new() { ReadOnly = true, ForceShare = _forceShare } };

@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 using Varve.Options;
-using Varve.Qmp.Objects;
+using Varve.Objects;
 using static Varve.Options.OptionMember;
 using static Varve.Options.OptionType;
 

@@ -12,6 +12,6 @@ internal sealed class QomGet() : QmpCommand("qom-get", Required("path", Str), Re
 
     public override ValueTask<JsonNode?> ExecuteAsync(QmpCall call, CancellationToken cancellationToken)
     {
-        return new(call.Context.Objects.Get(call.Text("path"), call.Text("property")));
+        return new(call.Context.Qom.Get(call.Text("path"), call.Text("property")));
     }
 }

@@ -15,6 +15,6 @@ internal sealed class QomList() : QmpCommand("qom-list", Required("path", Str))
 
     public override ValueTask<JsonNode?> ExecuteAsync(QmpCall call, CancellationToken cancellationToken)
     {
-        return new(new JsonArray([.. call.Context.Objects.List(call.Text("path")).Select(p => (JsonNode)new JsonObject { ["name"] = p.Name, ["type"] = p.Type })]));
+        return new(new JsonArray([.. call.Context.Qom.List(call.Text("path")).Select(p => (JsonNode)new JsonObject { ["name"] = p.Name, ["type"] = p.Type })]));
     }
 }

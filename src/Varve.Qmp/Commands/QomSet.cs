@@ -10,7 +10,7 @@ internal sealed class QomSet() : QmpCommand("qom-set", Required("path", Str), Re
 {
     public override ValueTask<JsonNode?> ExecuteAsync(QmpCall call, CancellationToken cancellationToken)
     {
-        call.Context.Objects.Set(call.Text("path"), call.Text("property"), call.Arguments["value"]);
+        call.Context.Qom.Set(call.Text("path"), call.Text("property"), call.Arguments["value"]);
         return default;
     }
 }

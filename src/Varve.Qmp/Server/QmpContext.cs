@@ -5,7 +5,7 @@ using Varve.Graph;
 using Varve.Jobs;
 using Varve.Nbd.Server;
 using Varve.Qmp.Events;
-using Varve.Qmp.Objects;
+using Varve.Objects;
 using Varve.Qmp.Server.Chardevs;
 
 namespace Varve.Qmp.Server;
@@ -26,7 +26,7 @@ internal sealed class QmpContext : IAsyncDisposable
         Jobs = jobs ?? new JobRegistry(graph);
         Exports = exports ?? new ExportRegistry(graph);
         Monitors = new QmpMonitors(this);
-        Objects = new ObjectRegistry(graph);
+        Qom = new QomTree(graph.Objects);
         Jobs.Occurred += happened => Clients.Send(JobEvents.From(happened, Graph.Time));
         Graph.ImageCorrupted += corruption => Emit(BlockEvents.ImageCorrupted, BlockEvents.Describe(corruption));
         Exports.ExportDeleted = id => Emit(BlockEvents.ExportDeleted, new JsonObject { ["id"] = id });
@@ -38,7 +38,10 @@ internal sealed class QmpContext : IAsyncDisposable
 
     public ExportRegistry Exports { get; }
 
-    public ObjectRegistry Objects { get; }
+    public ObjectRegistry Objects => Graph.Objects;
+
+    /// <summary>The objects as a tree of properties.</summary>
+    public QomTree Qom { get; }
 
     /// <summary>Who is told events.</summary>
     public QmpClients Clients { get; } = new();
@@ -128,7 +131,6 @@ internal sealed class QmpContext : IAsyncDisposable
         await Monitors.DisposeAsync().ConfigureAwait(false);
         await Chardevs.DisposeAsync().ConfigureAwait(false);
         NamedDescriptors.Dispose();
-        Objects.Dispose();
     }
 
     private static SafeSocketHandle AdoptSocket(SafeFileHandle descriptor)

@@ -29,6 +29,9 @@ internal sealed partial class BlockGraph : IAsyncDisposable
     /// <summary>Limits that throttle nodes share.</summary>
     public Filters.Throttle.ThrottleGroups ThrottleGroups => field ??= new(Time);
 
+    /// <summary>What nodes and exports refer to by id: secrets, throttle groups, credentials.</summary>
+    public Objects.ObjectRegistry Objects => field ??= new(this);
+
     /// <summary>Open files passed in by a management program, for names like <c>/dev/fdset/3</c>.</summary>
     public FdSets FdSets { get; } = new();
 
@@ -137,5 +140,6 @@ internal sealed partial class BlockGraph : IAsyncDisposable
         foreach (BlockNode node in _newestFirst) node.ExplicitReferences = 0;
         await CloseUnreferencedAsync().ConfigureAwait(false);
         FdSets.Dispose();
+        Objects.Dispose();
     }
 }

@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using Microsoft.Win32.SafeHandles;
 using Varve.Qmp;
-using Varve.Qmp.Objects;
+using Varve.Objects;
 
 namespace Varve.Tests.Qmp;
 

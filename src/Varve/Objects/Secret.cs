@@ -5,7 +5,7 @@ using Varve.Options;
 using static Varve.Options.OptionMember;
 using static Varve.Options.OptionType;
 
-namespace Varve.Qmp.Objects;
+namespace Varve.Objects;
 
 /// <summary><c>secret</c>: a password or key, given inline or in a file, in the clear or encrypted by another secret.</summary>
 /// <remarks>With <c>keyid</c> and <c>iv</c> the data is AES-256 in CBC mode with PKCS#7 padding, as the reference has it.</remarks>
@@ -20,15 +20,15 @@ internal sealed class Secret : QomObject
 
     /// <param name="id">Its id.</param>
     /// <param name="options">Checked against <see cref="Options"/>.</param>
-    /// <param name="find">Finds the secret that <c>keyid</c> names.</param>
-    public Secret(string id, JsonObject options, Func<string, QomObject?> find) : base(id)
+    /// <param name="objects">Where the secret that <c>keyid</c> names is looked up.</param>
+    public Secret(string id, JsonObject options, ObjectRegistry objects) : base(id)
     {
         string format = (string?)options["format"] ?? "raw";
         string? keyId = (string?)options["keyid"], vector = (string?)options["iv"], data = (string?)options["data"], file = (string?)options["file"];
         byte[] bytes = Load(data, file);
         _value = keyId is null
             ? format == "base64" ? FromBase64(bytes) : bytes
-            : Decrypt(format == "base64" ? FromBase64(bytes) : bytes, keyId, vector, find);
+            : Decrypt(format == "base64" ? FromBase64(bytes) : bytes, keyId, vector, objects);
         Properties =
         [
             new("loaded", "bool", () => true),
@@ -75,10 +75,9 @@ internal sealed class Secret : QomObject
         }
     }
 
-    private static byte[] Decrypt(byte[] encrypted, string keyId, string? vector, Func<string, QomObject?> find)
+    private static byte[] Decrypt(byte[] encrypted, string keyId, string? vector, ObjectRegistry objects)
     {
-        if (find(keyId) is not { } named) throw Invalid($"No secret with id '{keyId}'");
-        if (named is not Secret key) throw Invalid($"Object with id '{keyId}' is not a secret");
+        Secret key = objects.FindSecret(keyId);
         if (key._value.Length != KeySize) throw Invalid($"Key should be {KeySize} bytes in length");
         if (vector is null) throw Invalid("IV is required to decrypt secret");
         byte[] start = FromBase64(Encoding.UTF8.GetBytes(vector));

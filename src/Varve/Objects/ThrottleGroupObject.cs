@@ -4,7 +4,7 @@ using Varve.Options;
 using static Varve.Options.OptionMember;
 using static Varve.Options.OptionType;
 
-namespace Varve.Qmp.Objects;
+namespace Varve.Objects;
 
 /// <summary><c>throttle-group</c>: limits that the throttle nodes naming it share.</summary>
 internal sealed class ThrottleGroupObject : QomObject

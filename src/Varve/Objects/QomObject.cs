@@ -1,6 +1,6 @@
 using System.Text.Json.Nodes;
 
-namespace Varve.Qmp.Objects;
+namespace Varve.Objects;
 
 /// <summary>An object of <c>object-add</c>: something that is neither node nor job, and that others refer to by id.</summary>
 internal abstract class QomObject(string id)

@@ -3,27 +3,21 @@ using Varve.Cli.CommandLine;
 using Varve.Cli.Output;
 using Varve.Graph;
 using Varve.Options;
-using Varve.Qmp.Objects;
+using Varve.Objects;
 
-namespace Varve.Cli.Img;
+namespace Varve.Cli.Images;
 
-/// <summary>What a subcommand works with: the console, and a graph of its own in which it opens images.</summary>
-internal sealed class ImgContext : IAsyncDisposable
+/// <summary>What a tool works with: the console, and a graph of its own in which it opens images.</summary>
+internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
 {
     private readonly List<BlockBackend> _open = [];
 
-    public ImgContext(ToolConsole console)
-    {
-        Console = console;
-        Objects = new ObjectRegistry(Graph);
-    }
-
-    public ToolConsole Console { get; }
+    public ToolConsole Console { get; } = console;
 
     public BlockGraph Graph { get; } = new();
 
     /// <summary>The objects of <c>--object</c>.</summary>
-    public ObjectRegistry Objects { get; }
+    public ObjectRegistry Objects => Graph.Objects;
 
     /// <summary>The tools follow every name an image holds, as the reference's do.</summary>
     public OpenContext OpenContext => new() { References = ReferencePolicy.Everything, Warn = text => Console.Warn(text) };
@@ -90,24 +84,5 @@ internal sealed class ImgContext : IAsyncDisposable
     {
         while (_open.Count > 0) await CloseAsync(_open[^1]).ConfigureAwait(false);
         await Graph.DisposeAsync().ConfigureAwait(false);
-        Objects.Dispose();
     }
-}
-
-/// <summary>An image as the command line names it, and how it is to be opened.</summary>
-/// <param name="Text">A file name, or with <paramref name="IsOptions"/> an option string.</param>
-/// <param name="Format">The driver given with <c>-f</c>; null: found out.</param>
-/// <param name="IsOptions">Whether <c>--image-opts</c> was given.</param>
-internal sealed record ImageArgument(string Text, string? Format, bool IsOptions)
-{
-    public NodeSettings Settings { get; init; } = new() { ReadOnly = true };
-
-    /// <summary>Leave the backing chain closed.</summary>
-    public bool NoBacking { get; init; }
-
-    /// <summary>Look at metadata only.</summary>
-    public bool NoIO { get; init; }
-
-    /// <summary>The exit status when it cannot be opened.</summary>
-    public int OpenFailure { get; init; } = 1;
 }

@@ -3,7 +3,7 @@ using Varve.Options;
 using static Varve.Options.OptionMember;
 using static Varve.Options.OptionType;
 
-namespace Varve.Qmp.Objects;
+namespace Varve.Objects;
 
 /// <summary><c>iothread</c>: accepted, named and readable, so that configurations carry over.</summary>
 /// <remarks>Differs from QEMU: exports have threads of their own, so naming one here changes nothing.</remarks>
