@@ -141,6 +141,45 @@ internal sealed class BlockBackend : IBlockParent
         }
     }
 
+    /// <summary>Reads machine state, which lies beside the disk; what was never written reads as zeros.</summary>
+    /// <exception cref="BlockException"><c>Unsupported</c>: nothing below keeps any.</exception>
+    public async ValueTask ReadVmStateAsync(long position, Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        await EnterAsync().ConfigureAwait(false);
+        try
+        {
+            await VmStateHolder().ReadVmStateAsync(position, buffer, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    /// <summary>Writes machine state. A snapshot that is taken afterwards keeps it.</summary>
+    /// <exception cref="BlockException"><c>Unsupported</c>: nothing below keeps any.</exception>
+    public async ValueTask WriteVmStateAsync(long position, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        await EnterAsync().ConfigureAwait(false);
+        try
+        {
+            BlockNode holder = VmStateHolder();
+            if (holder.IsReadOnly) BlockThrow.ReadOnly(holder);
+            await holder.WriteVmStateAsync(position, buffer, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    private BlockNode VmStateHolder()
+    {
+        BlockNode node = Node;
+        while (!node.KeepsVmState && node.PrimaryChild is { } child) node = child.Node;
+        return node;
+    }
+
     private ValueTask StartRead(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         try

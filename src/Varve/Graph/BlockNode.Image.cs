@@ -51,9 +51,6 @@ internal abstract partial class BlockNode
     /// <summary>Whether the image is encrypted.</summary>
     public virtual bool IsEncrypted => false;
 
-    /// <summary>QMP's <c>SnapshotInfo</c> of each snapshot inside the image; null where the format has none.</summary>
-    public virtual JsonArray? GetInternalSnapshots() => null;
-
     /// <summary>QMP's <c>ImageInfoSpecific</c>: <c>{"type": ..., "data": {...}}</c>; null where the driver has none.</summary>
     public virtual JsonObject? GetSpecificInfo() => null;
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Varve.Bitmaps;
 using Varve.IO;
 
 namespace Varve.Graph;
@@ -13,7 +14,6 @@ internal abstract partial class BlockNode
     private long _highestWrite;
     private RequestTracker? _tracker;
     private int _trackingUsers;
-    private Jobs.DirtyMap? _dirty;
 
     /// <summary>Orders overlapping requests, where something needs it; null otherwise, which is the fast path.</summary>
     internal RequestTracker? Tracker => _tracker;
@@ -70,7 +70,7 @@ internal abstract partial class BlockNode
     public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
         NoteWrite(offset + buffer.Length);
-        return _tracker is null && RequestAlignment == 1 && (flags & ~SupportedWriteFlags) == 0
+        return _tracker is null && Bitmaps.Marked is null && RequestAlignment == 1 && (flags & ~SupportedWriteFlags) == 0
                && Settings.DetectZeroes == DetectZeroesMode.Off
             ? WriteCoreAsync(offset, buffer, flags, cancellationToken)
             : WriteSlowAsync(offset, buffer, flags, cancellationToken);
@@ -118,7 +118,9 @@ internal abstract partial class BlockNode
     public ValueTask ResizeAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
     {
         if (IsReadOnly) throw new BlockException(BlockErrorKind.ReadOnly, "Image is read-only") { NodeName = NodeName, Errno = Errno.EACCES };
-        return ResizeCoreAsync(length, preallocation, cancellationToken);
+        return Bitmaps.Any
+            ? ResizeWithBitmapsAsync(length, preallocation, cancellationToken)
+            : ResizeCoreAsync(length, preallocation, cancellationToken);
     }
 
     /// <summary>From now on every write of this node is tracked, so that copy-on-read can be serialised against it. Drained only.</summary>
@@ -135,17 +137,16 @@ internal abstract partial class BlockNode
     }
 
     /// <summary>From now on every write, and whatever else changes the content, is marked when it is done. Drained only.</summary>
-    internal void StartDirtyTracking(Jobs.DirtyMap map)
+    internal void StartDirtyTracking(DirtyBitmap bitmap)
     {
         StartTracking();
-        _dirty = map;
+        Bitmaps.Add(bitmap);
     }
 
     /// <summary>Takes <see cref="StartDirtyTracking"/> back. Drained only.</summary>
-    internal void StopDirtyTracking(Jobs.DirtyMap map)
+    internal void StopDirtyTracking(DirtyBitmap bitmap)
     {
-        if (!ReferenceEquals(_dirty, map)) throw new InvalidOperationException("The node's writes are marked in another map.");
-        _dirty = null;
+        Bitmaps.Remove(bitmap);
         StopTracking();
     }
 
@@ -255,7 +256,7 @@ internal abstract partial class BlockNode
         }
         finally
         {
-            _dirty?.Mark(offset, length);
+            MarkDirty(offset, length);
             if (tracked is not null) tracker!.Exit(tracked);
         }
 
@@ -315,7 +316,7 @@ internal abstract partial class BlockNode
         }
         finally
         {
-            _dirty?.Mark(start, end - start);
+            MarkDirty(start, end - start);
             if (tracked is not null) tracker!.Exit(tracked);
         }
 
@@ -326,21 +327,15 @@ internal abstract partial class BlockNode
     private async ValueTask DiscardSlowAsync(long offset, long length, CancellationToken cancellationToken)
     {
         RequestTracker? tracker = _tracker;
-        if (tracker is null)
-        {
-            await DiscardCoreAsync(offset, length, cancellationToken).ConfigureAwait(false);
-            return;
-        }
-
-        TrackedRequest tracked = await tracker.EnterAsync(offset, length, serialising: false).ConfigureAwait(false);
+        TrackedRequest? tracked = tracker is null ? null : await tracker.EnterAsync(offset, length, serialising: false).ConfigureAwait(false);
         try
         {
             await DiscardCoreAsync(offset, length, cancellationToken).ConfigureAwait(false);
         }
         finally
         {
-            _dirty?.Mark(offset, length);
-            tracker.Exit(tracked);
+            MarkDirty(offset, length);
+            if (tracked is not null) tracker!.Exit(tracked);
         }
     }
 

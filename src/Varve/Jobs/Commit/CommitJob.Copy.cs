@@ -39,7 +39,7 @@ internal sealed partial class CommitJob
             {
                 await CopyOrReportAsync(offset, bytes).ConfigureAwait(false);
                 next = offset + bytes;
-                SetTotal(CurrentProgress + (_dirty.Count * DirtyMap.ChunkSize));
+                SetTotal(CurrentProgress + (_dirty.DirtyBytes));
                 continue;
             }
 
@@ -65,7 +65,7 @@ internal sealed partial class CommitJob
             offset += Math.Max(run.Length, 1);
         }
 
-        SetTotal(_dirty.Count * DirtyMap.ChunkSize);
+        SetTotal(_dirty.DirtyBytes);
     }
 
     private async ValueTask CopyOrReportAsync(long offset, int bytes)

@@ -1,3 +1,4 @@
+using Varve.Bitmaps;
 using Varve.Graph;
 
 namespace Varve.Jobs;
@@ -11,11 +12,13 @@ namespace Varve.Jobs;
 /// <summary><c>block-commit</c>: copies what lies between top and base into the base, then drops what lies between.</summary>
 internal sealed partial class CommitJob : BlockJob
 {
+    /// <summary>Bytes that are copied again when one of them is written.</summary>
+    private const int CopyGranularity = 64 << 10;
     private readonly CommitPlan _plan;
     private readonly CommitOptions _options;
     private readonly CommitFilterNode _filter;
     private readonly bool _restoreReadOnly;
-    private readonly DirtyMap _dirty;
+    private readonly DirtyBitmap _dirty;
     private readonly List<BlockChild> _frozen = [];
     private BlockBackend? _source, _target;
     private bool _isEnding, _keepsChain, _hasLeft;
@@ -27,7 +30,7 @@ internal sealed partial class CommitJob : BlockJob
         _options = options;
         _filter = filter;
         _restoreReadOnly = restoreReadOnly;
-        _dirty = new DirtyMap(plan.Top.Length);
+        _dirty = new DirtyBitmap(plan.Top.Length, CopyGranularity);
     }
 
     public override string Type => "commit";
