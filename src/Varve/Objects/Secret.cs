@@ -1,6 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using System.Text.Unicode;
+using Varve.Crypto;
 using Varve.Options;
 using static Varve.Options.OptionMember;
 using static Varve.Options.OptionType;
@@ -53,6 +55,15 @@ internal sealed class Secret : QomObject
 
     /// <summary>The secret itself.</summary>
     public ReadOnlyMemory<byte> Value => _value;
+
+    /// <summary>A copy for a cipher: text, which ends at the first NUL if there is one. The caller disposes it.</summary>
+    /// <exception cref="BlockException">The secret is no text.</exception>
+    public SecretBytes CopyPassphrase()
+    {
+        if (!Utf8.IsValid(_value)) throw Invalid($"Data from secret {Id} is not valid UTF-8");
+        ReadOnlySpan<byte> text = _value;
+        return new SecretBytes(text.IndexOf((byte)0) is >= 0 and var end ? text[..end] : text);
+    }
 
     public override void Close() => CryptographicOperations.ZeroMemory(_value);
 
