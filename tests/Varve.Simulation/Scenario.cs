@@ -36,6 +36,9 @@ internal sealed record Scenario
     /// <summary>Whether snapshots are taken and streams run.</summary>
     public bool ChangesChain => Canary != Canary.Links;
 
+    /// <summary>What compressed writes use.</summary>
+    public required string CompressionType { get; init; }
+
     /// <summary>Small write-back caches, so that tables are evicted in the middle of things.</summary>
     public required int L2CacheSize { get; init; }
 
@@ -63,6 +66,7 @@ internal sealed record Scenario
             {
                 FailuresPerThousand = canary != Canary.None || random.Next(3) != 0 ? 0 : random.Next(1, 30),
             },
+            CompressionType = version == 3 && random.Next(2) == 0 ? "zstd" : "zlib",
             Canary = canary,
         };
     }
@@ -76,6 +80,7 @@ internal sealed record Scenario
         ["refcount-bits"] = RefcountBits,
         ["version"] = Version == 2 ? "v2" : "v3",
         ["lazy-refcounts"] = LazyRefcounts,
+        ["compression-type"] = CompressionType,
         ["backing-file"] = backing is null ? null : "crash:" + backing,
         ["backing-fmt"] = backing is null ? null : "qcow2",
     };

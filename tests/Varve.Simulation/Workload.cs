@@ -53,6 +53,9 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         (long offset, long length) = (first * GuestModel.SectorBytes, count * GuestModel.SectorBytes);
         switch (random.Next(20))
         {
+            case < 2:
+                await WriteCompressedAsync(offset, length);
+                break;
             case < 9:
                 await WriteAsync(offset, length, random.Next(8) == 0 ? WriteFlags.Fua : WriteFlags.None);
                 break;
@@ -79,6 +82,21 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         byte[] data = new byte[length];
         GuestModel.Fill(data, offset, id);
         await ChangeAsync(offset, length, id, isDiscard: false, (flags & WriteFlags.Fua) != 0 && machine.Scenario.ReliesOnFlushes, () => machine.Guest.WriteAsync(offset, data, flags));
+    }
+
+    /// <summary>Compresses the clusters that lie in the range; where some are allocated the write fails, and others may be written.</summary>
+    private async ValueTask WriteCompressedAsync(long offset, long length)
+    {
+        int cluster = machine.Top.ClusterSize;
+        long start = Align.Down(offset, cluster), end = Math.Min(Align.Up(offset + length, cluster), model.Length);
+        try
+        {
+            await WriteAsync(start, end - start, WriteFlags.Compressed);
+        }
+        catch (BlockException e) when (e.Errno == Errno.EIO)
+        {
+            // The model knows that it is open what was written.
+        }
     }
 
     private async ValueTask ChangeAsync(long offset, long length, int id, bool isDiscard, bool isDurable, Func<ValueTask> change)

@@ -110,6 +110,7 @@ internal sealed class ConvertCommand : ImgCommand
             IsOutOfOrder = _outOfOrder,
             Sparse = _sparse,
             BytesPerSecond = _rate,
+            CompressedUnit = _compress ? target.Node.ClusterSize : 0,
             IsSalvaging = _salvage,
             IsTargetZero = _targetIsZero || (!_targetExists && target.Node.BackingChild is null),
             SkipsBacking = target.Node.BackingChild is not null,
@@ -152,6 +153,7 @@ internal sealed class ConvertCommand : ImgCommand
         try
         {
             (CreationFormat format, IReadOnlyList<CreationOption> options) = ImageCreator.FindFormat(context.Graph, _targetFormat, name);
+            if (_compress && context.Graph.Drivers.Find(_targetFormat) is not { SupportsCompressedWrites: true }) throw NotCompressible();
             var values = new CreationOptionValues(options);
             if (_options is not null) values.SetAll(_options);
             if (values.Given("size") is null) values.Set("size", total.ToString(CultureInfo.InvariantCulture));
@@ -195,7 +197,6 @@ internal sealed class ConvertCommand : ImgCommand
     private void CheckCompression(CreationOptionValues values)
     {
         if (!_compress) return;
-        if (_targetFormat != "qcow2") throw new ToolException("Compression not supported for this file format");
         if (values["encryption"] == "on" || values.Given("encrypt.format") is not null)
         {
             throw new ToolException("Compression and encryption not supported at the same time");
@@ -205,8 +206,6 @@ internal sealed class ConvertCommand : ImgCommand
         {
             throw new ToolException("Compression and preallocation not supported at the same time");
         }
-
-        throw new ToolException("Compressed clusters cannot be written yet");
     }
 
     private static async ValueTask CheckBackingOpensAsync(ToolContext context, string name, CreationOptionValues values, CancellationToken cancellationToken)
@@ -226,6 +225,8 @@ internal sealed class ConvertCommand : ImgCommand
         return context.OpenAsync(new ImageArgument(name, format, _isTargetOptions) { Settings = settings }, cancellationToken);
     }
 
+    private static ToolException NotCompressible() => new("Compression not supported for this file format");
+
     private void CheckTarget(BlockBackend target, long total)
     {
         if (_targetIsZero && target.Node.BackingChild is not null)
@@ -233,7 +234,7 @@ internal sealed class ConvertCommand : ImgCommand
             throw new ToolException("Cannot use --target-is-zero when the destination image has a backing file");
         }
 
-        if (_compress) throw new ToolException("Compressed clusters cannot be written yet");
+        if (_compress && !target.Node.SupportsCompressedWrites) throw NotCompressible();
         if (target.Length < total) throw new ToolException("output file is smaller than input file");
     }
 }

@@ -10,7 +10,8 @@ namespace Varve.Cli.Img;
 //   1. The block status of the sources cuts the work into pieces: zeros, data (at most a buffer long), or left to the backing image.
 //   2. A fixed number of workers takes pieces in order. Reads run side by side; writes go out in the order of the pieces, so that a
 //      target that allocates as it is written lies in order on disk. With IsOutOfOrder they do not wait for each other.
-//   3. The first failure ends every worker; the target is then incomplete.
+//   3. A compressed target takes whole clusters only: pieces begin and end on its clusters, and may span sources.
+//   4. The first failure ends every worker; the target is then incomplete.
 
 /// <summary>Copies one image, or several in a row, into a target.</summary>
 internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend> sources, BlockBackend target, ProgressMeter progress) : IDisposable
@@ -37,6 +38,9 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
 
     /// <summary>0: no limit.</summary>
     public required long BytesPerSecond { get; init; }
+
+    /// <summary>Bytes that are compressed together: the target's cluster; 0: data is written as it is.</summary>
+    public required int CompressedUnit { get; init; }
 
     /// <summary>What cannot be read becomes zeros, with a warning.</summary>
     public required bool IsSalvaging { get; init; }
@@ -108,7 +112,7 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
 
     private enum PieceKind { Data, Zero, Backing }
 
-    private readonly record struct Piece(PieceKind Kind, BlockBackend Source, long SourceOffset, long Offset, long Length, long Turn);
+    private readonly record struct Piece(PieceKind Kind, int Source, long SourceOffset, long Offset, long Length, long Turn);
 
     private async ValueTask<Piece?> TakePieceAsync(CancellationToken cancellationToken)
     {
@@ -121,10 +125,10 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
             }
 
             if (_source == sources.Count) return null;
-            BlockBackend source = sources[_source];
             long offset = _position - _sourceStart;
-            (PieceKind kind, long length) = await QueryAsync(source, offset, cancellationToken).ConfigureAwait(false);
-            var piece = new Piece(kind, source, offset, _position, length, _nextTurn++);
+            (PieceKind kind, long length) = await QueryAsync(sources[_source], offset, cancellationToken).ConfigureAwait(false);
+            if (CompressedUnit > 0) (kind, length) = InWholeUnits(kind, length);
+            var piece = new Piece(kind, _source, offset, _position, length, _nextTurn++);
             _position += length;
             TimeSpan delay = _rate.GetDelay();
             if (delay > TimeSpan.Zero) await Task.Delay(delay, cancellationToken).ConfigureAwait(false);
@@ -165,6 +169,12 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         return (PieceKind.Data, Math.Min(run.Length, end - offset));
     }
 
+    /// <summary>What is not a whole cluster of one kind is read, whatever it is, and written as one.</summary>
+    private (PieceKind Kind, long Length) InWholeUnits(PieceKind kind, long length)
+        => length >= CompressedUnit
+            ? (kind, Align.Down(length, CompressedUnit))
+            : (PieceKind.Data, Math.Min(CompressedUnit, sources.Sum(s => s.Length) - _position));
+
     // ---- Copying a piece
 
     private async ValueTask CopyAsync(Piece piece, Memory<byte> buffer, CancellationToken cancellationToken)
@@ -173,7 +183,7 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         if (piece.Kind == PieceKind.Data)
         {
             data = buffer[..(int)piece.Length];
-            await ReadAsync(piece, data, cancellationToken).ConfigureAwait(false);
+            await ReadSourcesAsync(piece, data, cancellationToken).ConfigureAwait(false);
         }
 
         if (!IsOutOfOrder) await _turns.WaitAsync(piece.Turn, cancellationToken).ConfigureAwait(false);
@@ -190,11 +200,23 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         if (!IsOutOfOrder) _turns.Pass();
     }
 
+    private async ValueTask ReadSourcesAsync(Piece piece, Memory<byte> data, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            int length = (int)Math.Min(data.Length, sources[piece.Source].Length - piece.SourceOffset);
+            await ReadAsync(piece, data[..length], cancellationToken).ConfigureAwait(false);
+            data = data[length..];
+            if (data.IsEmpty) return;
+            piece = piece with { Source = piece.Source + 1, SourceOffset = 0, Offset = piece.Offset + length };
+        }
+    }
+
     private async ValueTask ReadAsync(Piece piece, Memory<byte> data, CancellationToken cancellationToken)
     {
         try
         {
-            await piece.Source.ReadAsync(piece.SourceOffset, data, cancellationToken).ConfigureAwait(false);
+            await sources[piece.Source].ReadAsync(piece.SourceOffset, data, cancellationToken).ConfigureAwait(false);
         }
         catch (BlockException e) when (!IsSalvaging)
         {
@@ -221,21 +243,25 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         {
             int length = RunLength(offset, data.Span, out bool isZero);
             if (isZero) await WriteZeroesAsync(offset, length, cancellationToken).ConfigureAwait(false);
-            else await target.WriteAsync(offset, data[..length], cancellationToken: cancellationToken).ConfigureAwait(false);
+            else await target.WriteAsync(offset, data[..length], DataFlags, cancellationToken).ConfigureAwait(false);
             offset += length;
             data = data[length..];
         }
     }
 
-    /// <summary>How far the data stays zero, or stays other than zero, in aligned units of <see cref="Sparse"/>.</summary>
+    private WriteFlags DataFlags => CompressedUnit > 0 ? WriteFlags.Compressed : WriteFlags.None;
+
+    /// <summary>How far the data stays zero, or stays other than zero, in aligned units of <see cref="Sparse"/>, or of clusters that are
+    /// compressed.</summary>
     private int RunLength(long offset, ReadOnlySpan<byte> data, out bool isZero)
     {
         isZero = false;
         if (Sparse == 0) return data.Length;
+        long unit = CompressedUnit > 0 ? CompressedUnit : Sparse;
         int end = 0;
         while (end < data.Length)
         {
-            long unitEnd = (offset + end) / Sparse * Sparse + Sparse;
+            long unitEnd = (offset + end) / unit * unit + unit;
             int next = (int)Math.Min(unitEnd - offset, data.Length);
             bool unitIsZero = ZeroScan.IsZero(data[end..next]);
             if (end == 0) isZero = unitIsZero;
@@ -259,7 +285,7 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         for (long end = offset + length; offset < end;)
         {
             int piece = (int)Math.Min(end - offset, zeros.Memory.Length);
-            await target.WriteAsync(offset, zeros.Memory[..piece], cancellationToken: cancellationToken).ConfigureAwait(false);
+            await target.WriteAsync(offset, zeros.Memory[..piece], DataFlags, cancellationToken).ConfigureAwait(false);
             offset += piece;
         }
     }

@@ -19,6 +19,9 @@ internal abstract class BlockDriver
     /// <summary>Can have a <c>backing</c> child.</summary>
     public virtual bool SupportsBacking => false;
 
+    /// <summary>Its nodes can store what <see cref="WriteFlags.Compressed"/> writes.</summary>
+    public virtual bool SupportsCompressedWrites => false;
+
     /// <summary>Name prefixes that select this driver, without the colon: <c>file</c>, <c>nbd</c>.</summary>
     public virtual IReadOnlyList<string> ProtocolPrefixes => [];
 

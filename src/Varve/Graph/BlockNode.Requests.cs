@@ -18,7 +18,7 @@ internal abstract partial class BlockNode
     /// <summary>Orders overlapping requests, where something needs it; null otherwise, which is the fast path.</summary>
     internal RequestTracker? Tracker => _tracker;
 
-    /// <summary>Which write flags the driver honours itself; the others are emulated here.</summary>
+    /// <summary>Which write flags the driver honours itself; the others are emulated here, or refused: nobody compresses for it.</summary>
     protected virtual WriteFlags SupportedWriteFlags => WriteFlags.Unchanged;
 
     /// <summary>Which zero flags the driver honours itself.</summary>
@@ -184,6 +184,7 @@ internal abstract partial class BlockNode
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
         if (buffer.IsEmpty) return;
+        if ((flags & WriteFlags.Compressed & ~SupportedWriteFlags) != 0) throw BlockException.FromErrno(Errno.EOPNOTSUPP);
         if (Settings.DetectZeroes != DetectZeroesMode.Off && (flags & WriteFlags.Compressed) == 0 && ZeroScan.IsZero(buffer.Span))
         {
             ZeroFlags zero = (flags & WriteFlags.Fua) != 0 ? ZeroFlags.Fua : ZeroFlags.None;

@@ -47,6 +47,9 @@ internal abstract partial class BlockNode : IBlockParent
     /// <summary>Bytes of a cluster, or 0 where the format has none. Copy-on-read rounds to it.</summary>
     public virtual int ClusterSize => 0;
 
+    /// <summary>Whether <see cref="WriteFlags.Compressed"/> means something here; what is written with it is a whole cluster, or several.</summary>
+    public bool SupportsCompressedWrites => SkipFilters().Driver.SupportsCompressedWrites;
+
     public IReadOnlyList<BlockChild> Children => _children;
 
     public IReadOnlyList<BlockChild> Parents => _parents;

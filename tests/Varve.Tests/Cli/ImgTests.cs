@@ -160,6 +160,9 @@ public sealed class ImgTests : IDisposable
     [InlineData("-O raw")]
     [InlineData("-O raw -S 0")]
     [InlineData("-O raw -S 64k -m 1")]
+    [InlineData("-O qcow2 -c")]
+    [InlineData("-O qcow2 -c -W -m 16 -o compression_type=zstd,cluster_size=2M")]
+    [InlineData("-O qcow2 -c -S 0 -m 1 -o compat=0.10,cluster_size=512")]
     public async Task A_converted_image_is_the_same_to_the_reference(string options)
     {
         string top = await ChainAsync(), copy = _folder["copy"];
@@ -171,6 +174,25 @@ public sealed class ImgTests : IDisposable
             Assert.Equal(0, (await Reference("check", copy)).ExitCode);
         }
     }
+
+    [Fact]
+    public async Task Sources_that_end_inside_a_cluster_are_compressed_together()
+    {
+        string first = _folder.Raw("a.raw", 100 * 1024, (0, 1)), second = _folder.Raw("b.raw", 1.MiB + 512, (0, 2), (1.MiB, 3)), both = _folder["both.qcow2"];
+        Assert.Equal(new ToolRun(0, "", ""), await ToolRun.ImgAsync("convert", "-c", "-f", "raw", "-O", "qcow2", first, second, both));
+        File.WriteAllBytes(_folder["both.raw"], [.. File.ReadAllBytes(first), .. File.ReadAllBytes(second)]);
+        Assert.Equal(0, (await Reference("compare", "-f", "raw", _folder["both.raw"], both)).ExitCode);
+        Assert.Equal(0, (await Reference("check", both)).ExitCode);
+        Assert.Contains("100.00% compressed clusters", (await Reference("check", both)).Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("-O raw")]
+    [InlineData("-O qcow2 -o preallocation=metadata")]
+    [InlineData("-O qcow2 -o encryption=on")]
+    [InlineData("-O qcow2 -o encrypt.format=luks")]
+    public async Task What_cannot_be_compressed_is_refused_in_the_references_words(string options)
+        => await SameAsReferenceAsync(["convert", "-c", .. options.Split(' '), await ChainAsync(), _folder["copy"]]);
 
     [Fact]
     public async Task A_copy_with_a_backing_file_holds_only_what_the_top_held()

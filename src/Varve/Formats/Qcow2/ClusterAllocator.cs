@@ -17,7 +17,7 @@ namespace Varve.Formats.Qcow2;
 
 /// <summary>Hands out host clusters and takes them back: the refcount table, its blocks, and where free clusters may be found.</summary>
 /// <remarks>Everything that changes refcounts holds <see cref="Mutex"/>; bytes of blocks change under the table lock besides.</remarks>
-internal sealed class ClusterAllocator
+internal sealed partial class ClusterAllocator
 {
     private readonly Qcow2Image _image;
     private readonly int _clusterBits, _refcountOrder, _blockBits;
@@ -225,6 +225,7 @@ internal sealed class ClusterAllocator
     private void BecameFree(long cluster)
     {
         _hint = Math.Min(_hint, cluster);
+        if (_nextPacked >> _clusterBits == cluster) _nextPacked = 0;
         lock (_image.TableLock) _image.ForgetCluster(cluster << _clusterBits);
     }
 

@@ -13,6 +13,8 @@ internal sealed partial class Qcow2Driver : BlockDriver
 
     public override bool SupportsBacking => true;
 
+    public override bool SupportsCompressedWrites => true;
+
     public override IReadOnlyList<OptionMember> Options => Qcow2Options.Members;
 
     /// <summary>Probing looks at the magic and at a version we could read or name in an error.</summary>

@@ -149,7 +149,8 @@ internal sealed partial class Qcow2Image
             if (!reservation.IsReuse && !_isUnusable)
             {
                 using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
-                await _allocator.FreeUnlinkedAsync(reservation.Run).ConfigureAwait(false);
+                if (reservation.Packed is { } packed) await _allocator.FreePackedAsync(packed).ConfigureAwait(false);
+                else await _allocator.FreeUnlinkedAsync(reservation.Run).ConfigureAwait(false);
             }
         }
         catch (BlockException)

@@ -23,6 +23,7 @@ internal sealed partial class Qcow2Image
         _options = Qcow2RuntimeOptions.Take(opening, _header);
         Reclaim = new Reclaim(ClusterSize);
         _compressed = new CompressedClusters(_file, _header.ClusterBits, _header.CompressionType);
+        _compressor = new ClusterCompressor(_header.CompressionType);
         await ReadSnapshotsAsync(opening.Context.ForCheck, cancellationToken).ConfigureAwait(false);
         await ReadTablesAsync(cancellationToken).ConfigureAwait(false);
         await opening.OpenBackingAsync(this, RecordedBackingFile, RecordedBackingFormat, cancellationToken).ConfigureAwait(false);

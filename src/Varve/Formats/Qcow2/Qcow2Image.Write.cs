@@ -19,6 +19,7 @@ internal sealed partial class Qcow2Image
     {
         if (_isUnusable) throw Unusable();
         if (IsReadOnly) BlockThrow.ReadOnly(this);
+        if ((flags & WriteFlags.Compressed) != 0) return WriteCompressedAsync(offset, buffer, cancellationToken);
         int ticket;
         long host;
         lock (TableLock)

@@ -167,7 +167,23 @@ internal sealed partial class Qcow2Image
             await _allocator.LowerReadyAsync(CancellationToken.None).ConfigureAwait(false);
         }
 
+        await FillLastSectorAsync().ConfigureAwait(false);
         await MarkCleanAsync(CancellationToken.None).ConfigureAwait(false);
+    }
+
+    /// <summary>A compressed cluster at the end of the file may end anywhere; readers look at whole sectors.</summary>
+    /// <remarks>A file tells its length in whole sectors, so giving it the length it tells fills the last one.</remarks>
+    private async ValueTask FillLastSectorAsync()
+    {
+        if (!_allocator.HasPacked) return;
+        try
+        {
+            await _file.Node.ResizeAsync(Align.Up(_file.Node.Length, SectorBytes), PreallocationMode.Off, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (BlockException e) when (e.Kind == BlockErrorKind.Unsupported)
+        {
+            // A device of a fixed length has whole sectors.
+        }
     }
 
     /// <summary>Sets the dirty bit before refcounts on the disk may lag behind links. Needs the allocator's mutex.</summary>

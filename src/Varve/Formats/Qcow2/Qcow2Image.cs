@@ -21,6 +21,7 @@ internal sealed partial class Qcow2Image : BlockNode
     private L2Cache _l2 = null!;
     private ClusterAllocator _allocator = null!;
     private CompressedClusters _compressed = null!;
+    private ClusterCompressor _compressor = null!;
     private ITimer? _cleaning;
 
     public Qcow2Image(NodeOpening opening) : base(opening) { }

@@ -13,6 +13,9 @@ internal sealed class Reservation(long guestStart, long guestEnd)
     /// <summary>The clusters set aside for the data.</summary>
     public ClusterAllocator.Run Run { get; init; }
 
+    /// <summary>The bytes set aside for a compressed cluster, instead of <see cref="Run"/>.</summary>
+    public CompressedExtent? Packed { get; init; }
+
     /// <summary>Whether the clusters were the guest range's before, set aside by zero entries; then there is nothing to give back.</summary>
     public bool IsReuse { get; init; }
 

@@ -64,6 +64,13 @@ public sealed class Qcow2FaultTests
                     await disk.FlushAsync();
                     continue;
                 }
+                else if (what == 2)
+                {
+                    (at, length) = WholeClusters(at, length, disk.Node.ClusterSize);
+                    data = new byte[length];
+                    data.AsSpan().Fill((byte)step);
+                    await disk.WriteAsync(at, data, WriteFlags.Compressed);
+                }
                 else
                 {
                     await disk.WriteAsync(at, data);
@@ -92,6 +99,9 @@ public sealed class Qcow2FaultTests
         await graph.DisposeAsync();
         return count;
     }
+
+    private static (int At, int Length) WholeClusters(int at, int length, int cluster)
+        => ((int)Align.Down(at, cluster), (int)Math.Min(Align.Up(length, cluster), Size - Align.Down(at, cluster)));
 
     private static async Task AssertReadsAsync(BlockBackend disk, byte[] model, int failAt)
     {

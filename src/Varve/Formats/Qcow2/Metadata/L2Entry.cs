@@ -60,6 +60,9 @@ internal readonly record struct L2Entry(ulong Raw)
     /// <summary>The same standard cluster, reading as zeros; its host cluster stays set aside.</summary>
     public L2Entry WithZero() => new(Raw | ZeroBit);
 
+    /// <summary>Bits a compressed descriptor has for its host offset: the larger the clusters, the fewer.</summary>
+    public static int CompressedOffsetBits(int clusterBits) => Math.Min(62 - (clusterBits - 8), 56);
+
     /// <summary>A compressed cluster: its bytes begin anywhere and end within a number of 512-byte sectors.</summary>
     public static L2Entry CompressedAt(CompressedExtent extent, int clusterBits)
     {
