@@ -1,5 +1,6 @@
 using Varve.Cli.Daemon;
 using Varve.Cli.Img;
+using Varve.Cli.Inspect;
 using Varve.Cli.Output;
 
 namespace Varve.Cli;
@@ -25,9 +26,12 @@ internal static class Program
         ToolConsole console = ToolConsole.OfProcess(programName);
         try
         {
-            return tool == "img"
-                ? await new ImgTool(console).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false)
-                : await new DaemonTool(console).RunAsync(arguments).ConfigureAwait(false);
+            return tool switch
+            {
+                "img" => await new ImgTool(console).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false),
+                "inspect" => await new InspectTool(console).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false),
+                _ => await new DaemonTool(console).RunAsync(arguments).ConfigureAwait(false),
+            };
         }
         finally
         {
@@ -41,6 +45,7 @@ internal static class Program
         switch (args.Length == 0 ? "" : args[0])
         {
             case "img": return await RunToolAsync("img", "qemu-img", args[1..]).ConfigureAwait(false);
+            case "inspect": return await RunToolAsync("inspect", "varve inspect", args[1..]).ConfigureAwait(false);
             case "daemon": return await RunToolAsync("daemon", "qemu-storage-daemon", args[1..]).ConfigureAwait(false);
         }
 
@@ -70,6 +75,7 @@ internal static class Program
         A block layer for disk images in chains: qcow2 and raw, live block jobs, NBD, QMP
 
           varve img      create, inspect, check, compare and convert images   (as qemu-img)
+          varve inspect  say whether an image that nobody vouches for may be opened, and why
           varve daemon   serve images over NBD, controlled over QMP           (as qemu-storage-daemon)
 
           -h, --help     display this help and exit; 'varve TOOL --help' for a tool's own

@@ -5,7 +5,10 @@ namespace Varve.Formats.Qcow2.Metadata;
 /// <summary>The feature name table: entries of 48 bytes, 0 u8 bitmap  1 u8 bit  2 name. qcow2 specification, "Feature name table".</summary>
 internal static class FeatureNameTable
 {
-    private const int EntrySize = 48, NameOffset = 2;
+    /// <summary>Bytes of an entry.</summary>
+    public const int EntrySize = 48;
+
+    private const int NameOffset = 2;
 
     /// <summary>Clusters of at most this many bytes go without the table, so that a backing file name fits.</summary>
     private const int LargestClusterWithout = 4096;
@@ -39,6 +42,19 @@ internal static class FeatureNameTable
             ReadOnlySpan<byte> name = table[NameOffset..EntrySize];
             int end = name.IndexOf((byte)0);
             return Encoding.UTF8.GetString(end < 0 ? name : name[..end]);
+        }
+
+        return null;
+    }
+
+    /// <summary>The name of a feature bit of the specification; null when we do not know it.</summary>
+    /// <param name="bitmap">0 incompatible, 1 compatible, 2 autoclear.</param>
+    /// <param name="bit">0 to 63.</param>
+    public static string? NameOf(int bitmap, int bit)
+    {
+        foreach ((byte knownBitmap, byte knownBit, string name) in s_known)
+        {
+            if (knownBitmap == bitmap && knownBit == bit) return name;
         }
 
         return null;
