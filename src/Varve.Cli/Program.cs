@@ -1,6 +1,7 @@
 using Varve.Cli.Daemon;
 using Varve.Cli.Img;
 using Varve.Cli.Inspect;
+using Varve.Cli.Io;
 using Varve.Cli.Output;
 
 namespace Varve.Cli;
@@ -17,19 +18,22 @@ internal static class Program
     private static string? ToolOfLink(string name) => name switch
     {
         "qemu-img" => "img",
+        "qemu-io" => "io",
         "qemu-storage-daemon" => "daemon",
         _ => null,
     };
 
     private static async Task<int> RunToolAsync(string tool, string programName, IReadOnlyList<string> arguments)
     {
-        ToolConsole console = ToolConsole.OfProcess(programName);
+        // Scripts that read both streams of qemu-io at once know its errors before what is still in the buffer.
+        ToolConsole console = ToolConsole.OfProcess(programName, keepsOrder: tool != "io" || !Console.IsOutputRedirected);
         try
         {
             return tool switch
             {
                 "img" => await new ImgTool(console).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false),
                 "inspect" => await new InspectTool(console).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false),
+                "io" => await new IoTool(console, Console.OpenStandardInput()).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false),
                 _ => await new DaemonTool(console).RunAsync(arguments).ConfigureAwait(false),
             };
         }
@@ -46,6 +50,7 @@ internal static class Program
         {
             case "img": return await RunToolAsync("img", "qemu-img", args[1..]).ConfigureAwait(false);
             case "inspect": return await RunToolAsync("inspect", "varve inspect", args[1..]).ConfigureAwait(false);
+            case "io": return await RunToolAsync("io", "qemu-io", args[1..]).ConfigureAwait(false);
             case "daemon": return await RunToolAsync("daemon", "qemu-storage-daemon", args[1..]).ConfigureAwait(false);
         }
 
@@ -76,12 +81,13 @@ internal static class Program
 
           varve img      create, inspect, check, compare and convert images   (as qemu-img)
           varve inspect  say whether an image that nobody vouches for may be opened, and why
+          varve io       read, write and exercise an image by hand            (as qemu-io)
           varve daemon   serve images over NBD, controlled over QMP           (as qemu-storage-daemon)
 
           -h, --help     display this help and exit; 'varve TOOL --help' for a tool's own
           -V, --version  output version information and exit
 
-        Called by the name qemu-img or qemu-storage-daemon (by a link), varve is that program.
+        Called by the name qemu-img, qemu-io or qemu-storage-daemon (by a link), varve is that program.
 
         """;
 }

@@ -32,8 +32,7 @@ internal static class InfoText
         if ((string?)info["backing-filename-format"] is { } format) Line($"backing file format: {format}");
         if (info["format-specific"]?["data"] is JsonObject { Count: > 0 } specific)
         {
-            Line("Format specific information:");
-            WriteMembers(output, specific, indent + 1);
+            WriteSpecific(output, specific, indent);
         }
 
         foreach (JsonNode? child in (JsonArray)info["children"]!)
@@ -43,6 +42,13 @@ internal static class InfoText
             output.Write($"Child node '{childPath}':\n");
             WriteNode(output, childInfo, childPath + "/", 1, IsProtocol(childInfo));
         }
+    }
+
+    /// <summary>What only this format knows.</summary>
+    public static void WriteSpecific(TextWriter output, JsonObject specific, int indent = 0)
+    {
+        output.Write(new string(' ', indent * IndentSize) + "Format specific information:\n");
+        WriteMembers(output, specific, indent + 1);
     }
 
     private static bool IsProtocol(JsonObject info)

@@ -39,6 +39,19 @@ internal static partial class Libc
     [LibraryImport("libc", EntryPoint = "waitpid", SetLastError = true)]
     public static partial int WaitPid(int process, out int status, int options);
 
+    [LibraryImport("libc", EntryPoint = "signal")]
+    private static partial nint SetSignalHandler(int signal, nint handler);
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
+
+    /// <summary>Sends this process a signal, which does what the system does by default.</summary>
+    public static void Raise(int signal)
+    {
+        SetSignalHandler(signal, 0);   // SIG_DFL: the runtime has handlers of its own
+        _ = Kill(Environment.ProcessId, signal);
+    }
+
     [LibraryImport("libc", EntryPoint = "posix_spawnattr_init")]
     private static partial int SpawnAttributesInit(Span<byte> attributes);
 

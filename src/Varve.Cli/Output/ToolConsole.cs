@@ -14,11 +14,17 @@ internal sealed class ToolConsole(string programName, TextWriter output, TextWri
 
     public TextWriter Out { get; } = output;
 
+    /// <summary>Whether what was printed before an error also appears before it where both go to one place.</summary>
+    public bool KeepsOrder { get; init; } = true;
+
     /// <summary>The process's own streams, without the machinery of <see cref="Console"/>'s writers, which costs start-up time.</summary>
-    public static ToolConsole OfProcess(string programName) => new(
+    public static ToolConsole OfProcess(string programName, bool keepsOrder = true) => new(
         programName,
         new StreamWriter(Console.OpenStandardOutput(), s_utf8, bufferSize: 4096) { NewLine = "\n" },
-        new StreamWriter(Console.OpenStandardError(), s_utf8, bufferSize: 512) { NewLine = "\n", AutoFlush = true });
+        new StreamWriter(Console.OpenStandardError(), s_utf8, bufferSize: 512) { NewLine = "\n", AutoFlush = true })
+    {
+        KeepsOrder = keepsOrder,
+    };
 
     /// <summary><c>PROGRAM: message</c>, then the hint's lines as they are.</summary>
     public void ReportError(string message, string? hint = null)
@@ -37,7 +43,7 @@ internal sealed class ToolConsole(string programName, TextWriter output, TextWri
     /// <summary>Text for standard error as it is.</summary>
     public void WriteError(string text)
     {
-        Out.Flush();
+        if (KeepsOrder) Out.Flush();
         error.Write(text);
         error.Flush();
     }

@@ -40,6 +40,9 @@ internal abstract partial class BlockNode
             NodeName = NodeName,
         };
 
+    /// <summary>Where machine state begins in the format's own addressing; 0 where it has no place for any.</summary>
+    public virtual long VmStateOffset => 0;
+
     /// <summary>Whether the driver keeps machine state itself; otherwise its child is asked.</summary>
     protected internal virtual bool KeepsVmState => false;
 

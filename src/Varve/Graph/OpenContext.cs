@@ -15,6 +15,9 @@ internal sealed record OpenContext
     /// <summary>Told, without a program's name, what the person who gave the names should know: a format guessed to be raw.</summary>
     public Action<string>? Warn { get; init; }
 
+    /// <summary>Told what drivers made for tests print where a tool runs them: a request that <c>blkdebug</c> suspended.</summary>
+    public Action<string>? Say { get; init; }
+
     /// <summary>The image is opened to be checked: formats open what they would otherwise refuse or repair first.</summary>
     public bool ForCheck { get; init; }
 

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using Varve.Cli.Daemon;
+using System.Text;
 using Varve.Cli.Img;
+using Varve.Cli.Io;
 using Varve.Cli.Output;
 
 namespace Varve.Tests.Cli;
@@ -18,6 +20,19 @@ internal sealed record ToolRun(int ExitCode, string Output, string Error)
         return new ToolRun(exitCode, output.ToString(), error.ToString());
     }
 
+    /// <summary>Runs our <c>io</c> inside the test process, with commands on its command line or from its input.</summary>
+    public static async Task<ToolRun> IoAsync(string[] arguments, string input = "")
+    {
+        using StringWriter output = new(), error = new();
+        using var stdin = new MemoryStream(Encoding.UTF8.GetBytes(input));
+        int exitCode = await new IoTool(new ToolConsole("qemu-io", output, error), stdin).RunAsync(arguments, TestContext.Current.CancellationToken);
+        return new ToolRun(exitCode, output.ToString(), error.ToString());
+    }
+
+    /// <summary>Runs our <c>io</c> with commands on its command line.</summary>
+    public static Task<ToolRun> IoAsync(string image, params string[] commands)
+        => IoAsync(["-f", "raw", .. commands.SelectMany(c => new[] { "-c", c }), image]);
+
     /// <summary>Runs our daemon inside the test process, for command lines that do not make it stay.</summary>
     public static async Task<ToolRun> DaemonAsync(params string[] arguments)
     {
@@ -28,11 +43,16 @@ internal sealed record ToolRun(int ExitCode, string Output, string Error)
     }
 
     /// <summary>Runs the reference's tool; the test is skipped where it is not installed.</summary>
-    public static async Task<ToolRun> ReferenceAsync(string program, params string[] arguments)
+    public static Task<ToolRun> ReferenceAsync(string program, params string[] arguments) => ReferenceAsync(program, arguments, input: "");
+
+    /// <summary>Runs the reference's tool with something to read.</summary>
+    public static async Task<ToolRun> ReferenceAsync(string program, string[] arguments, string input)
     {
         Assert.SkipUnless(File.Exists("/usr/bin/" + program), $"{program} is not installed");
-        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
         using Process process = Process.Start(start)!;
+        await process.StandardInput.WriteAsync(input);
+        process.StandardInput.Close();
         Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync().WaitAsync(s_patience);
         return new ToolRun(process.ExitCode, await output, await error);

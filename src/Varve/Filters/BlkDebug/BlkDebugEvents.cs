@@ -25,9 +25,11 @@ internal static class BlkDebugEvents
 
     public static EnumType Type { get; } = new("BlkdebugEvent", Names);
 
+    /// <summary>The event of a name; null where there is none.</summary>
+    public static BlkdebugEvent? Find(string name) => s_byName.TryGetValue(name, out BlkdebugEvent found) ? found : null;
+
     /// <exception cref="BlockException">There is no such event.</exception>
     public static BlkdebugEvent Parse(string name)
-        => s_byName.TryGetValue(name, out BlkdebugEvent found)
-            ? found
-            : throw new BlockException(BlockErrorKind.Invalid, $"Invalid event name \"{name}\"");
+        => Find(name)
+            ?? throw new BlockException(BlockErrorKind.Invalid, $"Invalid event name \"{name}\"");
 }

@@ -13,7 +13,19 @@ internal sealed class BlkDebugNode(NodeOpening opening) : FilterNode(opening)
     private BlkDebugLimits _limits;
 
     /// <summary>What happens when; breakpoints come and go while the node runs.</summary>
-    public BlkDebugRules Rules { get; } = new();
+    public BlkDebugRules Rules { get; } = new() { Say = opening.Context.Say };
+
+    /// <summary>The node that can set breakpoints for <paramref name="node"/>: itself, or the first below it on the way to its bytes.</summary>
+    /// <exception cref="BlockException">There is none.</exception>
+    public static BlkDebugNode FindBelow(BlockNode node)
+    {
+        for (BlockNode? next = node; next is not null; next = (next.PrimaryChild ?? next.FilteredChild)?.Node)
+        {
+            if (next is BlkDebugNode found) return found;
+        }
+
+        throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = node.NodeName };
+    }
 
     public BlockPermissions TakePermissions { get; set; }
 

@@ -13,6 +13,9 @@ internal sealed class BlkDebugRules
     private TaskCompletionSource? _newSuspension;
     private int _state = 1;
 
+    /// <summary>Told of each request that is suspended and resumed.</summary>
+    public Action<string>? Say { get; init; }
+
     public void Add(BlkDebugRule rule)
     {
         lock (_lock) _rules.Add(rule);
@@ -91,7 +94,12 @@ internal sealed class BlkDebugRules
             }
         }
 
-        foreach (TaskCompletionSource request in resumed) request.SetResult();
+        foreach (TaskCompletionSource request in resumed)
+        {
+            Say?.Invoke($"blkdebug: Resuming request '{tag}'");
+            request.SetResult();
+        }
+
         return resumed.Count > 0;
     }
 
@@ -128,6 +136,7 @@ internal sealed class BlkDebugRules
     private Task Suspend(string tag)
     {
         var request = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Say?.Invoke($"blkdebug: Suspended request '{tag}'");
         _suspended.Add((tag, request));
         _newSuspension?.SetResult();
         _newSuspension = null;

@@ -45,6 +45,9 @@ internal sealed partial class Qcow2Image : BlockNode
 
     public override int ClusterSize => _header.ClusterSize;
 
+    /// <remarks>Behind the last L1 entry the disk needs.</remarks>
+    public override long VmStateOffset => (_header.L1EntriesFor(_header.VirtualSize) * _header.L2Entries) << _header.ClusterBits;
+
     public override bool? IsDirty => (_header.Incompatible & Qcow2Incompatible.Dirty) != 0;
 
     public override bool IsEncrypted => _header.CryptMethod != 0;
