@@ -22,6 +22,7 @@ internal sealed record Scenario
     public required int RefcountBits { get; init; }
     public required int Version { get; init; }
     public required bool LazyRefcounts { get; init; }
+    public required bool ExtendedL2 { get; init; }
     public required long Length { get; init; }
     public required int Workers { get; init; }
     public required int Operations { get; init; }
@@ -50,6 +51,8 @@ internal sealed record Scenario
         var random = new Random(seed);
         int clusterBits = random.Next(9, 14) is var bits && random.Next(8) == 0 ? 16 : bits;
         int version = random.Next(6) == 0 ? 2 : 3;
+        bool hasSubclusters = version == 3 && new Random(seed ^ 0x5BC1).Next(4) == 0;
+        if (hasSubclusters) clusterBits = Math.Max(clusterBits, 14);
         return new Scenario
         {
             Seed = seed,
@@ -57,6 +60,7 @@ internal sealed record Scenario
             Version = version,
             RefcountBits = version == 2 ? 16 : 1 << random.Next(7),
             LazyRefcounts = version == 3 && random.Next(6) == 0,
+            ExtendedL2 = hasSubclusters,
             Length = (1 << random.Next(5, 10)) * (long)GuestModel.SectorBytes,
             Workers = random.Next(1, 5),
             Operations = random.Next(20, 150),
@@ -81,6 +85,7 @@ internal sealed record Scenario
         ["version"] = Version == 2 ? "v2" : "v3",
         ["lazy-refcounts"] = LazyRefcounts,
         ["compression-type"] = CompressionType,
+        ["extended-l2"] = ExtendedL2,
         ["backing-file"] = backing is null ? null : "crash:" + backing,
         ["backing-fmt"] = backing is null ? null : "qcow2",
     };

@@ -15,12 +15,15 @@ internal enum MappingKind
 
     /// <summary>The entry points where no cluster can be.</summary>
     Corrupt,
+
+    /// <summary>The subclusters of the entry contradict each other.</summary>
+    Invalid,
 }
 
 /// <summary>A guest range of equal kind; for data, contiguous in the image file.</summary>
 /// <param name="Kind">What it is.</param>
 /// <param name="Length">Bytes from the guest offset that was looked up, at least 1.</param>
-/// <param name="Host">Data and zero-allocated: where that guest offset lies. Not cached: where the slice lies.</param>
+/// <param name="Host">Where that guest offset lies, or would lie once it is written; 0: nowhere. Not cached: where the slice lies.</param>
 /// <param name="IsCopied">The clusters belong to the active tables alone: they may be written in place.</param>
 /// <param name="Entry">The L2 entry of the first cluster.</param>
 internal readonly record struct Mapping(MappingKind Kind, long Length, long Host, bool IsCopied, L2Entry Entry);
@@ -34,15 +37,18 @@ internal readonly record struct Mapping(MappingKind Kind, long Length, long Host
 
 /// <summary>The active L1 table and cached slices of the L2 tables it names.</summary>
 /// <remarks>Members need the image's table lock unless they say otherwise.</remarks>
-internal sealed class L2Cache
+internal sealed partial class L2Cache
 {
-    private readonly int _clusterBits, _l2Bits, _sliceEntryBits;
+    private readonly int _clusterBits, _l2Bits, _sliceEntryBits, _subclusterBits;
+    private readonly bool _hasSubclusters;
 
     public L2Cache(Qcow2Header header, ResidentTable l1, TableCache slices)
     {
         _clusterBits = header.ClusterBits;
-        _l2Bits = _clusterBits - 3;
-        _sliceEntryBits = int.Log2(slices.SliceSize) - 3;
+        _l2Bits = _clusterBits - header.L2EntryBits;
+        _sliceEntryBits = int.Log2(slices.SliceSize) - header.L2EntryBits;
+        _subclusterBits = _clusterBits - SubclusterMap.CountBits;
+        _hasSubclusters = header.HasSubclusters;
         L1 = l1;
         Slices = slices;
     }
@@ -74,13 +80,25 @@ internal sealed class L2Cache
         return Align.Down(offset, bytesPerSlice) + bytesPerSlice;
     }
 
-    public static L2Entry Get(TableSlice slice, int index) => new(BinaryPrimitives.ReadUInt64BigEndian(slice.Bytes.AsSpan(index * 8)));
+    public ExtendedL2Entry Get(TableSlice slice, int index)
+        => _hasSubclusters
+            ? ExtendedL2Entry.Read(slice.Bytes.AsSpan(index * ExtendedL2Entry.Size))
+            : ExtendedL2Entry.FromStandard(GetStandard(slice, index));
 
-    public static void Set(TableSlice slice, int index, L2Entry entry)
+    public void Set(TableSlice slice, int index, ExtendedL2Entry entry)
     {
-        BinaryPrimitives.WriteUInt64BigEndian(slice.Bytes.AsSpan(index * 8), entry.Raw);
+        if (_hasSubclusters)
+        {
+            entry.WriteTo(slice.Bytes.AsSpan(index * ExtendedL2Entry.Size));
+            slice.MarkDirty(index * ExtendedL2Entry.Size, ExtendedL2Entry.Size);
+            return;
+        }
+
+        BinaryPrimitives.WriteUInt64BigEndian(slice.Bytes.AsSpan(index * 8), entry.ToStandard().Raw);
         slice.MarkDirty(index * 8, 8);
     }
+
+    private static L2Entry GetStandard(TableSlice slice, int index) => new(BinaryPrimitives.ReadUInt64BigEndian(slice.Bytes.AsSpan(index * 8)));
 
     /// <summary>Maps the longest run of one kind that begins at <paramref name="offset"/>.</summary>
     /// <param name="offset">Guest offset.</param>
@@ -98,7 +116,7 @@ internal sealed class L2Cache
         if (!Align.Is(l1.Table.Value, 1L << _clusterBits)) return new Mapping(MappingKind.Corrupt, 1, l1.Table.Value, IsCopied: false, default);
         long sliceHost = l1.Table.Value + SliceOffsetOf(offset);
         return Slices.TryGet(sliceHost, out TableSlice? slice)
-            ? LookupIn(slice, offset, maxLength)
+            ? _hasSubclusters ? LookupSubclusters(slice, offset, maxLength) : LookupIn(slice, offset, maxLength)
             : new Mapping(MappingKind.NotCached, 1, sliceHost, IsCopied: false, default);
     }
 
@@ -106,7 +124,7 @@ internal sealed class L2Cache
     {
         long clusterSize = 1L << _clusterBits, inCluster = offset & (clusterSize - 1);
         int index = IndexInSlice(offset);
-        L2Entry first = Get(slice, index);
+        L2Entry first = GetStandard(slice, index);
         MappingKind kind = KindOf(first);
         long host = kind is MappingKind.Data or MappingKind.ZeroAllocated ? first.Host.Value + inCluster : 0;
         long length = clusterSize - inCluster;
@@ -114,7 +132,7 @@ internal sealed class L2Cache
         {
             for (int next = index + 1; length < maxLength && next < ClustersPerSlice; next++, length += clusterSize)
             {
-                if (!Continues(first, Get(slice, next), kind, next - index)) break;
+                if (!Continues(first, GetStandard(slice, next), kind, next - index)) break;
             }
         }
 
@@ -130,13 +148,15 @@ internal sealed class L2Cache
     {
         ClusterKind kind = entry.Kind;
         if (kind is ClusterKind.Data or ClusterKind.ZeroAllocated && !Align.Is(entry.Host.Value, 1L << _clusterBits)) return MappingKind.Corrupt;
-        return kind switch
-        {
-            ClusterKind.Unallocated => MappingKind.Unallocated,
-            ClusterKind.ZeroPlain => MappingKind.ZeroPlain,
-            ClusterKind.ZeroAllocated => MappingKind.ZeroAllocated,
-            ClusterKind.Data => MappingKind.Data,
-            _ => MappingKind.Compressed,
-        };
+        return MappingOf(kind);
     }
+
+    private static MappingKind MappingOf(ClusterKind kind) => kind switch
+    {
+        ClusterKind.Unallocated => MappingKind.Unallocated,
+        ClusterKind.ZeroPlain => MappingKind.ZeroPlain,
+        ClusterKind.ZeroAllocated => MappingKind.ZeroAllocated,
+        ClusterKind.Data => MappingKind.Data,
+        _ => MappingKind.Compressed,
+    };
 }

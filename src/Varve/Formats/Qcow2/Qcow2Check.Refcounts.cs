@@ -192,14 +192,14 @@ internal sealed partial class Qcow2Check
 
     private async ValueTask CheckCopiedFlagsOfL2Async(long table, bool repairs, CancellationToken cancellationToken)
     {
-        await foreach ((long index, ulong raw) in ReadTableAsync(table, ClusterSize / 8, cancellationToken).ConfigureAwait(false))
+        await foreach ((long at, ulong raw, _) in ReadL2Async(table, cancellationToken).ConfigureAwait(false))
         {
             var entry = new L2Entry(raw);
             if (entry.Kind is not (ClusterKind.Data or ClusterKind.ZeroAllocated)) continue;
             if (await TryGetRefcountAsync(entry.Host.Value, cancellationToken).ConfigureAwait(false) is not { } refcount) continue;
             if (entry.IsCopied == (refcount == 1)) continue;
             string what = $"OFLAG_COPIED data cluster: l2_entry={Hex(raw)} refcount={refcount}";
-            await CorrectFlagAsync(table + index * 8, raw, what, repairs, cancellationToken).ConfigureAwait(false);
+            await CorrectFlagAsync(at, raw, what, repairs, cancellationToken).ConfigureAwait(false);
         }
     }
 

@@ -68,10 +68,10 @@ internal sealed partial class Qcow2Check
     private async ValueTask CountL2Async(long offset, bool isActive, CancellationToken cancellationToken)
     {
         long next = 0;
-        await foreach ((long index, ulong raw) in ReadTableAsync(offset, ClusterSize / 8, cancellationToken).ConfigureAwait(false))
+        await foreach ((long at, ulong raw, ulong map) in ReadL2Async(offset, cancellationToken).ConfigureAwait(false))
         {
             var entry = new L2Entry(raw);
-            if (raw == 0) continue;
+            if (raw == 0 && map == 0) continue;
             if (entry.HasReservedBits) Corruption($"ERROR found l2 entry with reserved bits set: {Hex(raw)}");
             if (entry.Kind == ClusterKind.Compressed)
             {
@@ -79,8 +79,21 @@ internal sealed partial class Qcow2Check
             }
             else if (!entry.Host.IsNone)
             {
-                next = await CountStandardAsync(offset + index * 8, entry, next, isActive, cancellationToken).ConfigureAwait(false);
+                next = await CountStandardAsync(at, entry, new SubclusterMap(map), next, isActive, cancellationToken).ConfigureAwait(false);
             }
+        }
+    }
+
+    /// <summary>Every entry of an L2 table: where it lies, its descriptor, and its subclusters, none where the image has none.</summary>
+    private async IAsyncEnumerable<(long Offset, ulong Descriptor, ulong Subclusters)> ReadL2Async(
+        long table, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        ulong descriptor = 0;
+        await foreach ((long index, ulong raw) in ReadTableAsync(table, ClusterSize / 8, cancellationToken).ConfigureAwait(false))
+        {
+            if (!_header.HasSubclusters) yield return (table + index * 8, raw, 0);
+            else if (index % 2 == 0) descriptor = raw;
+            else yield return (table + (index - 1) * 8, descriptor, raw);
         }
     }
 
@@ -102,10 +115,10 @@ internal sealed partial class Qcow2Check
 
     /// <returns>Where the next cluster would lie if the file were not fragmented.</returns>
     private async ValueTask<long> CountStandardAsync(
-        long entryOffset, L2Entry entry, long next, bool isActive, CancellationToken cancellationToken)
+        long entryOffset, L2Entry entry, SubclusterMap subclusters, long next, bool isActive, CancellationToken cancellationToken)
     {
         long host = entry.Host.Value;
-        if (!Align.Is(host, ClusterSize) && await HandleUnalignedAsync(entryOffset, entry, cancellationToken).ConfigureAwait(false)) return next;
+        if (!Align.Is(host, ClusterSize) && await HandleUnalignedAsync(entryOffset, entry, subclusters, cancellationToken).ConfigureAwait(false)) return next;
         if (isActive && !_isRecount)
         {
             _result.AllocatedClusters++;
@@ -116,11 +129,12 @@ internal sealed partial class Qcow2Check
         return host + ClusterSize;
     }
 
-    /// <summary>A cluster between clusters: one that reads as zeros loses its place, where errors are repaired. True when it did.</summary>
-    private async ValueTask<bool> HandleUnalignedAsync(long entryOffset, L2Entry entry, CancellationToken cancellationToken)
+    /// <summary>A cluster between clusters: one without data loses its place, where errors are repaired. True when it did.</summary>
+    private async ValueTask<bool> HandleUnalignedAsync(long entryOffset, L2Entry entry, SubclusterMap subclusters, CancellationToken cancellationToken)
     {
         string offset = Hex((ulong)entry.Host.Value);
-        if (!entry.IsZero)
+        bool holdsData = _header.HasSubclusters ? subclusters.Allocated != 0 : !entry.IsZero;
+        if (holdsData)
         {
             Corruption($"ERROR offset={offset}: Data cluster is not properly aligned; L2 entry corrupted.");
             return false;
@@ -133,7 +147,8 @@ internal sealed partial class Qcow2Check
         }
 
         Say($"Repairing offset={offset}: Preallocated cluster is not properly aligned; L2 entry corrupted.");
-        await WriteEntryAsync(entryOffset, L2Entry.Zero.Raw, cancellationToken).ConfigureAwait(false);
+        L2Entry placeless = _header.HasSubclusters ? L2Entry.Unallocated : L2Entry.Zero;
+        await WriteEntryAsync(entryOffset, placeless.Raw, cancellationToken).ConfigureAwait(false);
         _result.CorruptionsFixed++;
         return true;
     }

@@ -34,6 +34,9 @@ internal sealed record Qcow2CreateOptions
 
     public Qcow2CompressionType CompressionType { get; init; }
 
+    /// <summary>L2 entries with 32 subclusters.</summary>
+    public bool ExtendedL2 { get; init; }
+
     /// <summary>Reads and validates the members of <c>blockdev-create</c>; their types have been checked.</summary>
     /// <exception cref="BlockException">In the reference's words.</exception>
     public static Qcow2CreateOptions FromJson(JsonObject options)
@@ -51,6 +54,7 @@ internal sealed record Qcow2CreateOptions
             LazyRefcounts = (bool?)options["lazy-refcounts"] ?? false,
             RefcountBits = options["refcount-bits"] is { } bits ? (int)Math.Min(ReadUnsigned(bits), int.MaxValue) : DefaultRefcountBits,
             CompressionType = (string?)options["compression-type"] == "zstd" ? Qcow2CompressionType.Zstd : Qcow2CompressionType.Zlib,
+            ExtendedL2 = (bool?)options["extended-l2"] ?? false,
         };
         result.Validate();
         return result;
@@ -65,7 +69,17 @@ internal sealed record Qcow2CreateOptions
             throw Invalid("Cluster size must be a power of two between 512 and 2048k");
         }
 
-        if (Preallocation != PreallocationMode.Off && BackingFile is not null)
+        if (ExtendedL2 && Version < 3)
+        {
+            throw Invalid("Extended L2 entries are only supported with compatibility level 1.1 and above (use version=v3 or greater)");
+        }
+
+        if (ExtendedL2 && ClusterSize < Align.SectorSize << SubclusterMap.CountBits)
+        {
+            throw Invalid($"Extended L2 entries are only supported with cluster sizes of at least {Align.SectorSize << SubclusterMap.CountBits} bytes");
+        }
+
+        if (Preallocation != PreallocationMode.Off && BackingFile is not null && !ExtendedL2)
         {
             throw Invalid("Backing file and preallocation can only be used at the same time if extended_l2 is on");
         }
@@ -100,10 +114,7 @@ internal sealed record Qcow2CreateOptions
             if (options[name] is not null) throw Unsupported(name);
         }
 
-        foreach (string name in new[] { "data-file-raw", "extended-l2" })
-        {
-            if ((bool?)options[name] ?? false) throw Unsupported(name);
-        }
+        if ((bool?)options["data-file-raw"] ?? false) throw Unsupported("data-file-raw");
     }
 
     private static long ReadSize(JsonNode? value)

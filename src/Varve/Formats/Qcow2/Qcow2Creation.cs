@@ -93,8 +93,14 @@ internal sealed class Qcow2Creation
         => FillEntries(bytes, firstByte, _layout.L2Tables, i => L1Entry.Of(_layout.OffsetOf(_layout.L2Table(i))).Raw);
 
     private void FillL2(Span<byte> bytes, long table, long firstByte)
-        => FillEntries(
-            bytes, firstByte, _layout.DataClustersOf(table), i => L2Entry.Standard(_layout.OffsetOf(_layout.L2Table(table) + 1 + i)).Raw);
+    {
+        int words = _layout.Options.ExtendedL2 ? 2 : 1;      // the second: no subcluster is allocated
+        FillEntries(
+            bytes,
+            firstByte,
+            _layout.DataClustersOf(table) * words,
+            i => i % words == 0 ? L2Entry.Standard(_layout.OffsetOf(_layout.L2Table(table) + 1 + i / words)).Raw : SubclusterMap.None.Raw);
+    }
 
     private static void FillEntries(Span<byte> bytes, long firstByte, long count, Func<long, ulong> entry)
     {

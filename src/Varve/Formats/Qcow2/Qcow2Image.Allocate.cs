@@ -22,14 +22,15 @@ internal sealed partial class Qcow2Image
             using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
             {
                 lock (TableLock) busy = FindReserved(start, start + ClusterSize);
-                if (busy is null) return await ReserveLockedAsync(start, end, cancellationToken).ConfigureAwait(false);
+                if (busy is null) return await ReserveLockedAsync(offset, offset + length, start, end, cancellationToken).ConfigureAwait(false);
             }
 
             await busy.ConfigureAwait(false);
         }
     }
 
-    private async ValueTask<Reservation?> ReserveLockedAsync(long start, long end, CancellationToken cancellationToken)
+    private async ValueTask<Reservation?> ReserveLockedAsync(
+        long touchedStart, long touchedEnd, long start, long end, CancellationToken cancellationToken)
     {
         if (_isUnusable) throw Unusable();
         TableSlice slice = await GetWritableSliceAsync(start, cancellationToken).ConfigureAwait(false);
@@ -37,7 +38,7 @@ internal sealed partial class Qcow2Image
         try
         {
             int index = _l2.IndexInSlice(start), count;
-            L2Entry first;
+            ExtendedL2Entry first;
             lock (TableLock)
             {
                 foreach (Reservation other in _reservations)
@@ -45,12 +46,12 @@ internal sealed partial class Qcow2Image
                     if (other.GuestStart > start && other.GuestStart < end) end = other.GuestStart;
                 }
 
-                first = L2Cache.Get(slice, index);
-                count = CountAlike(slice, index, (int)((end - start) >> _header.ClusterBits));
+                first = _l2.Get(slice, index);
+                count = CountAlike(slice, index, (int)((end - start) >> _header.ClusterBits), touchedEnd - start);
             }
 
-            if (first is { Kind: ClusterKind.Data, IsCopied: true }) return null;
-            bool isReuse = CanReuse(first);
+            bool isReuse = first.IsOwned;
+            if (isReuse && first.IsData(SubclusterOf(touchedStart), SubclusterEnd(touchedEnd - start))) return null;
             if (isReuse && !Align.Is(first.Host.Value, ClusterSize))
             {
                 throw await ReportCorruptionAsync(
@@ -75,7 +76,7 @@ internal sealed partial class Qcow2Image
                     Run = run,
                     IsReuse = isReuse,
                     First = first,
-                    Last = L2Cache.Get(slice, index + run.Count - 1),
+                    Last = _l2.Get(slice, index + run.Count - 1),
                     Slice = slice,
                 };
                 _reservations.Add(reservation);
@@ -89,22 +90,26 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    /// <summary>A zero cluster with a host cluster of its own: the data goes there.</summary>
-    private static bool CanReuse(L2Entry entry) => entry is { Kind: ClusterKind.ZeroAllocated, IsCopied: true };
+    private int SubclusterBits => _header.ClusterBits - SubclusterMap.CountBits;
 
-    /// <summary>How many entries from <paramref name="index"/> on are treated as the first is.</summary>
-    private int CountAlike(TableSlice slice, int index, int max)
+    /// <summary>Which subcluster of its cluster an offset lies in.</summary>
+    private int SubclusterOf(long offset) => (int)(offset >> SubclusterBits) & (SubclusterMap.Count - 1);
+
+    /// <summary>The end of the subclusters that <paramref name="length"/> bytes from a cluster's beginning touch.</summary>
+    private int SubclusterEnd(long length) => (int)Math.Clamp(Align.Count(length, 1L << SubclusterBits), 0, SubclusterMap.Count);
+
+    /// <summary>How many entries from <paramref name="index"/> on are treated as the first is: all get new clusters, or all have theirs,
+    /// one behind the other, and are not yet full of data.</summary>
+    private int CountAlike(TableSlice slice, int index, int max, long length)
     {
-        L2Entry first = L2Cache.Get(slice, index);
-        bool isReuse = CanReuse(first);
+        ExtendedL2Entry first = _l2.Get(slice, index);
         int count = 1;
         for (; count < max; count++)
         {
-            L2Entry entry = L2Cache.Get(slice, index + count);
-            if (isReuse ? entry.Raw != first.Raw + ((ulong)count << _header.ClusterBits) : CanReuse(entry) || entry is { Kind: ClusterKind.Data, IsCopied: true })
-            {
-                break;
-            }
+            ExtendedL2Entry entry = _l2.Get(slice, index + count);
+            long distance = (long)count << _header.ClusterBits;
+            if (entry.IsOwned != first.IsOwned || entry.IsInvalid) break;
+            if (first.IsOwned && (entry.Host.Value != first.Host.Value + distance || entry.IsData(0, SubclusterEnd(length - distance)))) break;
         }
 
         return count;
@@ -125,16 +130,23 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>The data is written: the guest clusters get their host clusters, and lose what they had.</summary>
-    private void Link(Reservation reservation)
+    /// <param name="reservation">Ends with this.</param>
+    /// <param name="start">Where what was written begins; subclusters that it does not touch stay zero or unallocated.</param>
+    /// <param name="end">Where it ends.</param>
+    private void Link(Reservation reservation, long start, long end)
     {
         lock (TableLock)
         {
             int index = _l2.IndexInSlice(reservation.GuestStart);
             for (int i = 0; i < reservation.Run.Count; i++)
             {
-                L2Entry old = L2Cache.Get(reservation.Slice, index + i);
-                L2Cache.Set(reservation.Slice, index + i, L2Entry.Standard(new(reservation.Run.Host + ((long)i << _header.ClusterBits))));
-                if (!reservation.IsReuse) Unlinked(old, DiscardReason.Other);
+                long distance = (long)i << _header.ClusterBits, from = start - reservation.GuestStart - distance;
+                int first = from <= 0 ? 0 : (int)Math.Min(from >> SubclusterBits, SubclusterMap.Count);
+                int last = Math.Max(first, SubclusterEnd(end - reservation.GuestStart - distance));
+                ExtendedL2Entry old = _l2.Get(reservation.Slice, index + i);
+                _l2.Set(reservation.Slice, index + i, new(
+                    L2Entry.Standard(new(reservation.Run.Host + distance)), old.Subclusters.WithAllocated(first, last)));
+                if (!reservation.IsReuse) Unlinked(old.Descriptor, DiscardReason.Other);
             }
 
             End(reservation);

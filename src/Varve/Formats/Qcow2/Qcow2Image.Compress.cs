@@ -88,9 +88,9 @@ internal sealed partial class Qcow2Image
         bool isTaken = false;
         try
         {
-            L2Entry old;
-            lock (TableLock) old = L2Cache.Get(slice, _l2.IndexInSlice(offset));
-            if (old.Kind is not (ClusterKind.Unallocated or ClusterKind.ZeroPlain)) throw BlockException.FromErrno(Errno.EIO);
+            ExtendedL2Entry old;
+            lock (TableLock) old = _l2.Get(slice, _l2.IndexInSlice(offset));
+            if (old.HasHost || old.IsCompressed) throw BlockException.FromErrno(Errno.EIO);
             await _file.Node.DebugEventAsync(BlkdebugEvent.ClusterAllocBytes).ConfigureAwait(false);
             CompressedExtent extent = await _allocator.AllocatePackedAsync(size, cancellationToken).ConfigureAwait(false);
             var reservation = new Reservation(offset, offset + ClusterSize) { Packed = extent, First = old, Last = old, Slice = slice };
@@ -115,7 +115,10 @@ internal sealed partial class Qcow2Image
             await _file.Node.WriteAsync(extent.Host.Value, packed, WriteFlags.None, cancellationToken).ConfigureAwait(false);
             lock (TableLock)
             {
-                L2Cache.Set(reservation.Slice, _l2.IndexInSlice(reservation.GuestStart), L2Entry.CompressedAt(extent, _header.ClusterBits));
+                _l2.Set(
+                    reservation.Slice,
+                    _l2.IndexInSlice(reservation.GuestStart),
+                    new(L2Entry.CompressedAt(extent, _header.ClusterBits), SubclusterMap.None));
                 End(reservation);
             }
 

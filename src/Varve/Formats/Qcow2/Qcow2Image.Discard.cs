@@ -30,16 +30,16 @@ internal sealed partial class Qcow2Image
         if (_header.Version < 3) throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
 
         long end = offset + length;
-        if (end == Length) end = Align.Up(end, ClusterSize);   // what lies behind the end of the disk is nobody's
+        if (end == Length) end = Align.Up(end, SubclusterSize);   // what lies behind the end of the disk is nobody's
         await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
         EntryChange change = (flags & ZeroFlags.MayUnmap) != 0 ? EntryChange.ZeroAndUnmap : EntryChange.Zero;
         int ticket = EnterRequest();
         try
         {
-            long first = Align.Up(offset, ClusterSize), last = Align.Down(end, ClusterSize);
+            long first = Align.Up(offset, SubclusterSize), last = Align.Down(end, SubclusterSize);
             if (offset < first) await ZeroEdgeAsync(offset, Math.Min(first, end), change, flags, cancellationToken).ConfigureAwait(false);
             if (last < end && last >= first) await ZeroEdgeAsync(last, end, change, flags, cancellationToken).ConfigureAwait(false);
-            await ChangeEntriesAsync(first, last, change, DiscardReason.Request, cancellationToken).ConfigureAwait(false);
+            await ZeroSubclustersAsync(first, last, change, flags, cancellationToken).ConfigureAwait(false);
         }
         finally
         {
@@ -74,23 +74,50 @@ internal sealed partial class Qcow2Image
         await RelieveReclaimAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Zeroes part of a cluster: by an entry where the rest of it reads as zeros and it holds no data, else by writing.</summary>
+    /// <summary>Zeroes whole subclusters, by entries. A compressed cluster has no subclusters: of one that is not zeroed whole, bytes are written.</summary>
+    private async ValueTask ZeroSubclustersAsync(long start, long end, EntryChange change, ZeroFlags flags, CancellationToken cancellationToken)
+    {
+        if (start >= end) return;
+        long firstWhole = Math.Min(Align.Up(start, ClusterSize), end), wholeEnd = Math.Max(Align.Down(end, ClusterSize), firstWhole);
+        bool writesHead = start < firstWhole && await IsCompressedAsync(start, cancellationToken).ConfigureAwait(false);
+        bool writesTail = wholeEnd < end && await IsCompressedAsync(wholeEnd, cancellationToken).ConfigureAwait(false);
+        if ((writesHead || writesTail) && (flags & ZeroFlags.NoFallback) != 0) throw NoFallback();
+
+        // One write, as the reference has it, where one does; else only what cannot be zeroed otherwise.
+        if ((writesHead || writesTail) && end - start <= IOBuffer.MaxTransfer)
+        {
+            await WriteZeroBytesAsync(start, end, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        if (writesHead) await WriteZeroBytesAsync(start, firstWhole, cancellationToken).ConfigureAwait(false);
+        if (writesTail) await WriteZeroBytesAsync(wholeEnd, end, cancellationToken).ConfigureAwait(false);
+        await ChangeEntriesAsync(writesHead ? firstWhole : start, writesTail ? wholeEnd : end, change, DiscardReason.Request, cancellationToken)
+            .ConfigureAwait(false);
+    }
+
+    private async ValueTask<bool> IsCompressedAsync(long offset, CancellationToken cancellationToken)
+        => (await MapAsync(offset, 1, cancellationToken).ConfigureAwait(false)).Kind == MappingKind.Compressed;
+
+    private BlockException NoFallback() => new(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
+
+    /// <summary>Zeroes part of a subcluster: by an entry where the rest of it reads as zeros and it holds no data, else by writing.</summary>
     private async ValueTask ZeroEdgeAsync(long start, long end, EntryChange change, ZeroFlags flags, CancellationToken cancellationToken)
     {
-        long cluster = Align.Down(start, ClusterSize);
-        bool showsZeros = await BackingIsZeroAsync(cluster, start, cancellationToken).ConfigureAwait(false)
-            && await BackingIsZeroAsync(end, cluster + ClusterSize, cancellationToken).ConfigureAwait(false);
+        long unit = Align.Down(start, SubclusterSize), unitEnd = unit + SubclusterSize;
+        bool showsZeros = await BackingIsZeroAsync(unit, start, cancellationToken).ConfigureAwait(false)
+            && await BackingIsZeroAsync(end, unitEnd, cancellationToken).ConfigureAwait(false);
         while (true)
         {
             Task? busy;
             using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
             {
-                lock (TableLock) busy = FindReserved(cluster, cluster + ClusterSize);
+                lock (TableLock) busy = FindReserved(unit, unitEnd);
                 if (busy is null)
                 {
-                    Mapping mapping = await MapAsync(cluster, 1, cancellationToken).ConfigureAwait(false);
+                    Mapping mapping = await MapAsync(unit, 1, cancellationToken).ConfigureAwait(false);
                     if (mapping.Kind is not (MappingKind.ZeroPlain or MappingKind.ZeroAllocated) && !(mapping.Kind == MappingKind.Unallocated && showsZeros)) break;
-                    await ChangeEntriesLockedAsync(cluster, cluster + ClusterSize, cluster + ClusterSize, change, DiscardReason.Request, cancellationToken)
+                    await ChangeEntriesLockedAsync(unit, unitEnd, unitEnd, change, DiscardReason.Request, cancellationToken)
                         .ConfigureAwait(false);
                     return;
                 }
@@ -99,11 +126,7 @@ internal sealed partial class Qcow2Image
             await busy.ConfigureAwait(false);
         }
 
-        if ((flags & ZeroFlags.NoFallback) != 0)
-        {
-            throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
-        }
-
+        if ((flags & ZeroFlags.NoFallback) != 0) throw NoFallback();
         await WriteZeroBytesAsync(start, end, cancellationToken).ConfigureAwait(false);
     }
 
@@ -127,7 +150,7 @@ internal sealed partial class Qcow2Image
         await WritePiecesAsync(start, zeros.Memory, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Changes the entries of whole clusters, slice by slice, waiting for allocations in flight.</summary>
+    /// <summary>Changes the entries of whole clusters, slice by slice, waiting for allocations in flight. Zeroing takes whole subclusters too.</summary>
     private async ValueTask ChangeEntriesAsync(long start, long end, EntryChange change, DiscardReason reason, CancellationToken cancellationToken)
     {
         while (start < end)
@@ -167,12 +190,12 @@ internal sealed partial class Qcow2Image
         lock (TableLock)
         {
             int index = _l2.IndexInSlice(start);
-            for (long at = start; at < pieceEnd; at += ClusterSize, index++)
+            for (long at = start; at < pieceEnd; at = ClusterEnd(at), index++)
             {
-                L2Entry old = L2Cache.Get(slice, index), changed = Changed(old, change);
+                ExtendedL2Entry old = _l2.Get(slice, index), changed = Changed(old, change, at, pieceEnd);
                 if (changed == old) continue;
-                L2Cache.Set(slice, index, changed);
-                if (changed.Host.IsNone || old.IsCompressed) Unlinked(old, reason);
+                _l2.Set(slice, index, changed);
+                if (!changed.HasHost || old.IsCompressed) Unlinked(old.Descriptor, reason);
             }
 
             slice.Pins--;
@@ -194,32 +217,41 @@ internal sealed partial class Qcow2Image
         {
             slice.Pins--;
             int index = _l2.IndexInSlice(start);
-            for (long at = start; at < end; at += ClusterSize, index++)
+            for (long at = start; at < end; at = ClusterEnd(at), index++)
             {
-                L2Entry old = L2Cache.Get(slice, index);
-                if (Changed(old, change) != old) return true;
+                ExtendedL2Entry old = _l2.Get(slice, index);
+                if (Changed(old, change, at, end) != old) return true;
             }
         }
 
         return false;
     }
 
-    private L2Entry Changed(L2Entry old, EntryChange change)
+    private long ClusterEnd(long offset) => Align.Down(offset, ClusterSize) + ClusterSize;
+
+    /// <summary>What becomes of a cluster's entry when a range is changed that begins in it.</summary>
+    private ExtendedL2Entry Changed(ExtendedL2Entry old, EntryChange change, long start, long end)
     {
-        bool isAllocated = old.Kind is ClusterKind.Data or ClusterKind.ZeroAllocated or ClusterKind.Compressed;
+        bool isAllocated = old.IsCompressed || old.HasHost;
         switch (change)
         {
             case EntryChange.Forget:
-                return L2Entry.Unallocated;
+                return ExtendedL2Entry.Unallocated;
 
             case EntryChange.Zero or EntryChange.ZeroAndUnmap:
+                int first = SubclusterOf(start), last = SubclusterEnd(end - Align.Down(start, ClusterSize));
+                if (last - first < SubclusterMap.Count)
+                {
+                    return old.IsCompressed ? old : old with { Subclusters = old.Subclusters.WithZero(first, last) };
+                }
+
                 bool unmap = old.IsCompressed || (change == EntryChange.ZeroAndUnmap && isAllocated && !_options.DiscardNoUnref);
-                return unmap || !isAllocated ? L2Entry.Zero : old.WithZero();
+                return unmap || !isAllocated ? ExtendedL2Entry.Zero : old.WithZero();
 
             default:
-                if (!isAllocated && (BackingChild is null || old.IsZero)) return old;
-                if (_header.Version < 3) return L2Entry.Unallocated;
-                return _options.DiscardNoUnref && !old.IsCompressed && isAllocated ? old.WithZero() : L2Entry.Zero;
+                if (!isAllocated && (BackingChild is null || old.IsZeroPlain)) return old;
+                if (_header.Version < 3) return ExtendedL2Entry.Unallocated;
+                return _options.DiscardNoUnref && old.HasHost ? old.WithZero() : ExtendedL2Entry.Zero;
         }
     }
 }

@@ -13,7 +13,8 @@ internal sealed partial class Qcow2Image
 
     private readonly List<(long Host, long Length, MetadataKind Kind)> _snapshotMetadata = [];
 
-    private const Qcow2Incompatible Supported = Qcow2Incompatible.Dirty | Qcow2Incompatible.Corrupt | Qcow2Incompatible.CompressionType;
+    private const Qcow2Incompatible Supported = Qcow2Incompatible.Dirty | Qcow2Incompatible.Corrupt | Qcow2Incompatible.CompressionType
+        | Qcow2Incompatible.ExtendedL2;
 
     /// <summary>Opens the children and reads the metadata. What it throws undoes the opening.</summary>
     internal async ValueTask OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
@@ -76,7 +77,6 @@ internal sealed partial class Qcow2Image
         string? what = (_header.Incompatible & ~Supported) switch
         {
             var bits when (bits & Qcow2Incompatible.DataFile) != 0 => "external data file",
-            var bits when (bits & Qcow2Incompatible.ExtendedL2) != 0 => "extended L2 entries",
             _ when _header.CryptMethod == 1 => "AES encryption",
             _ when _header.CryptMethod == 2 => "LUKS encryption",
             _ => null,

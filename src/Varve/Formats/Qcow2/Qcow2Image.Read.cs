@@ -113,13 +113,17 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Maps a range, loading what is not cached.</summary>
-    private async ValueTask<Mapping> MapAsync(long offset, long maxLength, CancellationToken cancellationToken)
+    private async ValueTask<Mapping> MapAsync(long offset, long maxLength, CancellationToken cancellationToken, bool forWriting = false)
     {
         while (true)
         {
             Mapping mapping;
             lock (TableLock) mapping = _l2.Lookup(offset, maxLength);
-            if (mapping.Kind == MappingKind.Corrupt) throw await ReportMappingAsync(offset, mapping).ConfigureAwait(false);
+            if (mapping.Kind is MappingKind.Corrupt or MappingKind.Invalid)
+            {
+                throw await ReportMappingAsync(offset, mapping, forWriting).ConfigureAwait(false);
+            }
+
             if (mapping.Kind != MappingKind.NotCached) return mapping;
             TableSlice slice = await _l2.Slices.GetPinnedAsync(mapping.Host, BlkdebugEvent.L2Load, cancellationToken).ConfigureAwait(false);
             try
@@ -131,14 +135,14 @@ internal sealed partial class Qcow2Image
                 _l2.Slices.Unpin(slice);
             }
 
-            if (mapping.Kind is not (MappingKind.NotCached or MappingKind.Corrupt)) return mapping;
+            if (mapping.Kind is not (MappingKind.NotCached or MappingKind.Corrupt or MappingKind.Invalid)) return mapping;
         }
     }
 
-    private ValueTask<BlockException> ReportMappingAsync(long offset, Mapping mapping)
+    private ValueTask<BlockException> ReportMappingAsync(long offset, Mapping mapping, bool forWriting)
     {
         int l1Index = _l2.L1IndexOf(offset);
-        if (mapping.Entry.Raw == 0)
+        if (mapping.Kind == MappingKind.Corrupt && mapping.Entry.Raw == 0)
         {
             return ReportCorruptionAsync(isFatal: true, $"L2 table offset {Hex(mapping.Host)} unaligned (L1 index: {Hex(l1Index)})");
         }
@@ -152,6 +156,12 @@ internal sealed partial class Qcow2Image
 
         long table, index = (offset >> _header.ClusterBits) & (_header.L2Entries - 1);
         lock (TableLock) table = new Metadata.L1Entry(_l2.L1[l1Index]).Table.Value;
+        if (mapping.Kind == MappingKind.Invalid)
+        {
+            string gap = forWriting ? "" : " ";      // the reference's own two spaces
+            return ReportCorruptionAsync(isFatal: true, $"Invalid cluster entry found{gap} (L2 offset: {Hex(table)}, L2 index: {Hex(index)})");
+        }
+
         return ReportCorruptionAsync(
             isFatal: true, $"Cluster allocation offset {Hex(host)} unaligned (L2 offset: {Hex(table)}, L2 index: {Hex(index)})");
     }
@@ -179,9 +189,10 @@ internal sealed partial class Qcow2Image
         }
     }
 
+    private BlockStatusFlags UnallocatedFlags => BackingChild is null ? BlockStatusFlags.Zero : BlockStatusFlags.None;
+
     private static bool IsSameRun(Mapping first, Mapping next, long distance)
-        => first.Kind == next.Kind
-           && (first.Kind is not (MappingKind.Data or MappingKind.ZeroAllocated) || next.Host == first.Host + distance);
+        => first.Kind == next.Kind && next.Host == (first.Host == 0 ? 0 : first.Host + distance);
 
     private BlockStatus StatusOf(Mapping mapping, long length) => mapping.Kind switch
     {
@@ -191,6 +202,7 @@ internal sealed partial class Qcow2Image
         MappingKind.ZeroAllocated => new(
             BlockStatusFlags.Zero | BlockStatusFlags.Allocated | BlockStatusFlags.OffsetValid, length, mapping.Host, _file.Node),
         MappingKind.ZeroPlain => new(BlockStatusFlags.Zero | BlockStatusFlags.Allocated, length),
-        _ => new(BackingChild is null ? BlockStatusFlags.Zero : BlockStatusFlags.None, length),
+        _ when mapping.Host != 0 => new(UnallocatedFlags | BlockStatusFlags.OffsetValid, length, mapping.Host, _file.Node),
+        _ => new(UnallocatedFlags, length),
     };
 }

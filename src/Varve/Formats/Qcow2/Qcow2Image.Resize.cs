@@ -100,14 +100,16 @@ internal sealed partial class Qcow2Image
         int ticket = EnterRequest();
         try
         {
-            if (oldLength < clusterEnd)
+            for (long at = oldLength; at < clusterEnd;)
             {
-                Mapping mapping = await MapAsync(oldLength, clusterEnd - oldLength, cancellationToken).ConfigureAwait(false);
+                Mapping mapping = await MapAsync(at, clusterEnd - at, cancellationToken).ConfigureAwait(false);
                 bool holdsData = mapping.Kind is MappingKind.Data or MappingKind.Compressed;
-                if (holdsData || (mapping.Kind == MappingKind.Unallocated && covered > oldLength))
+                if (holdsData || (mapping.Kind == MappingKind.Unallocated && covered > at))
                 {
-                    await WriteZeroBytesAsync(oldLength, clusterEnd, cancellationToken).ConfigureAwait(false);
+                    await WriteZeroBytesAsync(at, at + mapping.Length, cancellationToken).ConfigureAwait(false);
                 }
+
+                at += mapping.Length;
             }
 
             if (covered <= clusterEnd) return;
@@ -147,9 +149,13 @@ internal sealed partial class Qcow2Image
             bool isLinked = false;
             try
             {
-                await FillAsync(reservation, mode, cancellationToken).ConfigureAwait(false);
-                Link(reservation);
-                isLinked = true;
+                // With subclusters the place is set aside and they stay as they are; one that was set aside before needs nothing.
+                if (!_header.HasSubclusters || !reservation.IsReuse)
+                {
+                    await FillAsync(reservation, mode, cancellationToken).ConfigureAwait(false);
+                    Link(reservation, reservation.GuestStart, _header.HasSubclusters ? reservation.GuestStart : reservation.GuestEnd);
+                    isLinked = true;
+                }
             }
             finally
             {

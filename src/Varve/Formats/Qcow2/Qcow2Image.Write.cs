@@ -70,7 +70,7 @@ internal sealed partial class Qcow2Image
         {
             while (!buffer.IsEmpty)
             {
-                Mapping mapping = await MapAsync(offset, buffer.Length, cancellationToken).ConfigureAwait(false);
+                Mapping mapping = await MapAsync(offset, buffer.Length, cancellationToken, forWriting: true).ConfigureAwait(false);
                 int done = mapping is { Kind: MappingKind.Data, IsCopied: true }
                     ? await WriteInPlaceAsync(mapping, buffer[..(int)mapping.Length], cancellationToken).ConfigureAwait(false)
                     : await AllocateAndWriteAsync(offset, buffer, cancellationToken).ConfigureAwait(false);
@@ -104,8 +104,9 @@ internal sealed partial class Qcow2Image
         try
         {
             int length = (int)Math.Min(buffer.Length, reservation.GuestEnd - offset);
-            await WriteReservedAsync(reservation, offset, buffer[..length], cancellationToken).ConfigureAwait(false);
-            Link(reservation);
+            (long start, long end) = ExtentOf(reservation, offset, offset + length);
+            await WriteReservedAsync(reservation, offset, buffer[..length], start, end, cancellationToken).ConfigureAwait(false);
+            Link(reservation, start, end);
             isLinked = true;
             return length;
         }
@@ -115,14 +116,33 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    /// <summary>Writes data into reserved clusters and fills the rest of the first and last one with what they showed before.</summary>
+    /// <summary>What has to be in place before a write can be linked: whole subclusters, and where clusters are replaced, the data they held.</summary>
+    private (long Start, long End) ExtentOf(Reservation reservation, long start, long end)
+    {
+        long first = Align.Down(start, SubclusterSize), last = Align.Up(end, SubclusterSize);
+        if (reservation.IsReuse)
+        {
+            // Subclusters that hold data already are written in place: nothing around the data is touched.
+            int firstTouched = SubclusterOf(start), lastTouched = SubclusterOf(end - 1);
+            return (reservation.First.IsData(firstTouched, firstTouched + 1) ? start : first, reservation.Last.IsData(lastTouched, lastTouched + 1) ? end : last);
+        }
+
+        (int keptFirst, int firstEnd) = reservation.First.DataExtent;
+        if (keptFirst < firstEnd) first = Math.Min(first, reservation.GuestStart + ((long)keptFirst << SubclusterBits));
+        (int lastFirst, int keptEnd) = reservation.Last.DataExtent;
+        if (lastFirst < keptEnd) last = Math.Max(last, reservation.GuestEnd - ClusterSize + ((long)keptEnd << SubclusterBits));
+        return (first, last);
+    }
+
+    /// <summary>Writes data into reserved clusters, and around it, from <paramref name="start"/> to <paramref name="end"/>, what the guest
+    /// saw there before.</summary>
     private async ValueTask WriteReservedAsync(
-        Reservation reservation, long offset, ReadOnlyMemory<byte> data, CancellationToken cancellationToken)
+        Reservation reservation, long offset, ReadOnlyMemory<byte> data, long start, long end, CancellationToken cancellationToken)
     {
         BlockNode file = _file.Node;
-        long start = reservation.GuestStart, end = Align.Up(offset + data.Length, ClusterSize);
         int head = (int)(offset - start), tail = (int)(end - offset - data.Length);
-        await RefuseOverlapAsync(reservation.Run.Host, end - start).ConfigureAwait(false);
+        long host = reservation.Run.Host + (offset - reservation.GuestStart);
+        await RefuseOverlapAsync(host - head, end - start).ConfigureAwait(false);
 
         // Clusters the file never held read as zeros: zeros around the data need not be written.
         if (reservation.Run.IsFresh)
@@ -131,7 +151,6 @@ internal sealed partial class Qcow2Image
             if (tail > 0 && IsZeroForSure(reservation.Last, offset + data.Length, tail)) tail = 0;
         }
 
-        long host = reservation.Run.Host + (offset - start);
         if (head + tail == 0)
         {
             await file.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
@@ -157,9 +176,14 @@ internal sealed partial class Qcow2Image
         await file.WriteAsync(host, data, WriteFlags.None, cancellationToken).ConfigureAwait(false);
     }
 
-    private bool IsZeroForSure(L2Entry old, long offset, long length)
-        => old.IsZero || (old.Kind == ClusterKind.Unallocated && (BackingChild is not { } backing || backing.Node.Length <= offset || offset >= Length))
-           || length == 0;
+    /// <summary>Whether part of one cluster reads as zeros.</summary>
+    private bool IsZeroForSure(ExtendedL2Entry old, long offset, long length)
+    {
+        if (old.IsCompressed) return false;
+        uint touched = SubclusterMap.Bits(SubclusterOf(offset), SubclusterOf(offset + length - 1) + 1);
+        if ((old.Subclusters.Zero & touched) == touched) return true;
+        return (old.Subclusters.Allocated & touched) == 0 && (BackingChild is not { } backing || backing.Node.Length <= offset || offset >= Length);
+    }
 
     private async ValueTask CopyOldAsync(long offset, long host, int length, CancellationToken cancellationToken)
     {

@@ -48,6 +48,9 @@ internal sealed partial class Qcow2Image : BlockNode
     /// <remarks>Behind the last L1 entry the disk needs.</remarks>
     public override long VmStateOffset => (_header.L1EntriesFor(_header.VirtualSize) * _header.L2Entries) << _header.ClusterBits;
 
+    /// <summary>Bytes of a subcluster; of a cluster, in images without them.</summary>
+    private int SubclusterSize => _header.SubclusterSize;
+
     public override bool? IsDirty => (_header.Incompatible & Qcow2Incompatible.Dirty) != 0;
 
     public override bool IsEncrypted => _header.CryptMethod != 0;

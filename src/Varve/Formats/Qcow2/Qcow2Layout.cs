@@ -16,8 +16,8 @@ internal sealed class Qcow2Layout
     {
         Options = options;
         ClusterSize = options.ClusterSize;
-        int l2Entries = ClusterSize / 8;
-        L1Size = Align.Count(options.Size, (long)l2Entries * ClusterSize);
+        L2Entries = options.ExtendedL2 ? ClusterSize / ExtendedL2Entry.Size : ClusterSize / 8;
+        L1Size = Align.Count(options.Size, (long)L2Entries * ClusterSize);
         if (L1Size * 8 > Qcow2Header.MaxL1Bytes) throw TooLarge();
         long l1Clusters = Align.Count(L1Size * 8, ClusterSize);
         bool isPreallocated = options.Preallocation != PreallocationMode.Off;
@@ -44,6 +44,9 @@ internal sealed class Qcow2Layout
     public Qcow2CreateOptions Options { get; }
 
     public int ClusterSize { get; }
+
+    /// <summary>Clusters an L2 table maps.</summary>
+    public int L2Entries { get; }
 
     /// <summary>Entries of the L1 table.</summary>
     public long L1Size { get; }
@@ -72,10 +75,10 @@ internal sealed class Qcow2Layout
     public HostOffset OffsetOf(long cluster) => new(cluster * ClusterSize);
 
     /// <summary>Cluster index of an L2 table; its data clusters follow it.</summary>
-    public long L2Table(long index) => FirstL2Table + index * (1 + ClusterSize / 8);
+    public long L2Table(long index) => FirstL2Table + index * (1 + L2Entries);
 
     /// <summary>How many data clusters an L2 table maps.</summary>
-    public int DataClustersOf(long l2Index) => (int)Math.Min(ClusterSize / 8, DataClusters - l2Index * (ClusterSize / 8));
+    public int DataClustersOf(long l2Index) => (int)Math.Min(L2Entries, DataClusters - l2Index * L2Entries);
 
     /// <summary>The header of the finished image, without backing file: extensions and name come with the header cluster.</summary>
     public Qcow2Header Header => new()
@@ -89,7 +92,8 @@ internal sealed class Qcow2Layout
         RefcountTableClusters = (int)RefcountTableClusters,
         RefcountOrder = BitOperations.Log2((uint)Options.RefcountBits),
         HeaderLength = Options.Version == 2 ? Qcow2Header.V2Length : Qcow2Header.LengthWithCompressionType,
-        Incompatible = Options.CompressionType == Qcow2CompressionType.Zlib ? 0 : Qcow2Incompatible.CompressionType,
+        Incompatible = (Options.CompressionType == Qcow2CompressionType.Zlib ? 0 : Qcow2Incompatible.CompressionType)
+            | (Options.ExtendedL2 ? Qcow2Incompatible.ExtendedL2 : 0),
         Compatible = Options.LazyRefcounts ? Qcow2Compatible.LazyRefcounts : 0,
         CompressionType = Options.CompressionType,
     };

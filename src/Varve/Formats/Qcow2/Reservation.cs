@@ -16,13 +16,13 @@ internal sealed class Reservation(long guestStart, long guestEnd)
     /// <summary>The bytes set aside for a compressed cluster, instead of <see cref="Run"/>.</summary>
     public CompressedExtent? Packed { get; init; }
 
-    /// <summary>Whether the clusters were the guest range's before, set aside by zero entries; then there is nothing to give back.</summary>
+    /// <summary>Whether the clusters were the guest range's before, all or part of them without data; then there is nothing to give back.</summary>
     public bool IsReuse { get; init; }
 
     /// <summary>Entries before the write.</summary>
-    public L2Entry First { get; init; }
+    public ExtendedL2Entry First { get; init; }
 
-    public L2Entry Last { get; init; }
+    public ExtendedL2Entry Last { get; init; }
 
     /// <summary>The slice that maps the range, pinned.</summary>
     public required TableSlice Slice { get; init; }

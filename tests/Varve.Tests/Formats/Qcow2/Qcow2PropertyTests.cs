@@ -25,16 +25,30 @@ public sealed class Qcow2PropertyTests : IDisposable
         }
     }
 
-    private async Task RunAsync(int clusterBits, int refcountOrder, int seed)
+    [Theory]
+    [InlineData(14)]
+    [InlineData(15)]
+    [InlineData(16)]
+    [InlineData(17)]
+    [InlineData(21)]
+    public async Task Subclusters_hold_what_a_byte_array_holds_and_the_reference_agrees(int clusterBits)
+    {
+        for (int refcountOrder = 0; refcountOrder <= 6; refcountOrder += 2)
+        {
+            await RunAsync(clusterBits, refcountOrder, seed: clusterBits * 1000 + refcountOrder, hasSubclusters: true);
+        }
+    }
+
+    private async Task RunAsync(int clusterBits, int refcountOrder, int seed, bool hasSubclusters = false)
     {
         var random = new Random(seed);
         int size = (int)Align.Up(random.Next(3 << clusterBits, 12 << Math.Min(clusterBits, 19)), 512);
-        bool isOld = refcountOrder == 4 && random.Next(2) == 0, hasBacking = random.Next(2) == 0;
+        bool isOld = refcountOrder == 4 && random.Next(2) == 0 && !hasSubclusters, hasBacking = random.Next(2) == 0;
         byte[] backing = hasBacking ? Pattern(seed, random.Next(size / 2, size + 5000) & ~511) : [];
         byte[] model = new byte[size];
         backing.AsSpan(0, Math.Min(backing.Length, size)).CopyTo(model);
 
-        await using MemoryImage image = await MemoryImage.CreateAsync(size, Options(clusterBits, refcountOrder, isOld, hasBacking));
+        await using MemoryImage image = await MemoryImage.CreateAsync(size, Options(clusterBits, refcountOrder, isOld, hasBacking, hasSubclusters));
         image.Memory.Files["base"] = new MemoryBytes(backing);
         await using (OpenedImage opened = await image.OpenAsync(backing: hasBacking ? BackingOptions() : null))
         {
@@ -50,8 +64,9 @@ public sealed class Qcow2PropertyTests : IDisposable
         await AssertReferenceAgreesAsync(image, backing, model);
     }
 
-    private static string Options(int clusterBits, int refcountOrder, bool isOld, bool hasBacking) => $$"""
-        {"cluster-size": {{1 << clusterBits}}, "refcount-bits": {{1 << refcountOrder}}, "version": "{{(isOld ? "v2" : "v3")}}"
+    private static string Options(int clusterBits, int refcountOrder, bool isOld, bool hasBacking, bool hasSubclusters) => $$"""
+        {"cluster-size": {{1 << clusterBits}}, "refcount-bits": {{1 << refcountOrder}}, "version": "{{(isOld ? "v2" : "v3")}}",
+         "extended-l2": {{(hasSubclusters ? "true" : "false")}}
          {{(hasBacking ? ", \"backing-file\": \"base\", \"backing-fmt\": \"raw\"" : "")}} }
         """;
 

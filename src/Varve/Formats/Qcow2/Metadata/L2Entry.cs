@@ -26,10 +26,10 @@ internal readonly record struct L2Entry(ulong Raw)
 
     public static L2Entry Unallocated => default;
 
-    /// <summary>Reads as zeros, without a host cluster; not in version 2.</summary>
     /// <summary>Bit 63 of L1 and L2 entries: what it points at has a refcount of exactly one.</summary>
     public const ulong CopiedFlag = Copied;
 
+    /// <summary>Reads as zeros, without a host cluster; not in version 2.</summary>
     public static readonly L2Entry Zero = new(ZeroBit);
 
     /// <summary>A standard cluster whose refcount is exactly one, or a compressed one never: it may be written in place.</summary>
@@ -59,6 +59,9 @@ internal readonly record struct L2Entry(ulong Raw)
 
     /// <summary>The same standard cluster, reading as zeros; its host cluster stays set aside.</summary>
     public L2Entry WithZero() => new(Raw | ZeroBit);
+
+    /// <summary>The same entry without the zero flag; a compressed one has none.</summary>
+    public L2Entry WithoutZero() => IsCompressed ? this : new(Raw & ~ZeroBit);
 
     /// <summary>Bits a compressed descriptor has for its host offset: the larger the clusters, the fewer.</summary>
     public static int CompressedOffsetBits(int clusterBits) => Math.Min(62 - (clusterBits - 8), 56);

@@ -75,8 +75,17 @@ internal readonly record struct Qcow2Header
 
     public int RefcountBits => 1 << RefcountOrder;
 
+    /// <summary>L2 entries are <see cref="ExtendedL2Entry"/> on disk.</summary>
+    public bool HasSubclusters => (Incompatible & Qcow2Incompatible.ExtendedL2) != 0;
+
+    /// <summary>Bytes of an L2 entry, as a power of two.</summary>
+    public int L2EntryBits => HasSubclusters ? 4 : 3;
+
     /// <summary>How many clusters one L2 table maps.</summary>
-    public int L2Entries => (Incompatible & Qcow2Incompatible.ExtendedL2) != 0 ? ClusterSize / 16 : ClusterSize / 8;
+    public int L2Entries => ClusterSize >> L2EntryBits;
+
+    /// <summary>The unit in which guest data is allocated and zeroed: a cluster, where there are no subclusters.</summary>
+    public int SubclusterSize => HasSubclusters ? ClusterSize >> SubclusterMap.CountBits : ClusterSize;
 
     /// <summary>The L1 entries a virtual disk of <paramref name="virtualSize"/> bytes needs.</summary>
     public long L1EntriesFor(long virtualSize)
@@ -148,6 +157,7 @@ internal readonly record struct Qcow2Header
         }
 
         if (CheckCompressionType() is { } wrongType) return wrongType;
+        if (SubclusterSize < Align.SectorSize) return FormatError.Invalid($"Unsupported subcluster size: {SubclusterSize}");
         if (CryptMethod > 2) return FormatError.Invalid($"Unsupported encryption method {CryptMethod}");
         if ((ulong)VirtualSize > long.MaxValue >> 1) return FormatError.TooLarge("Image is too big");
         if (RefcountTableClusters > MaxRefcountTableBytes >> ClusterBits) return FormatError.Invalid("Reference count table too large");
