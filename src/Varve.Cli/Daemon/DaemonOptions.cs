@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Varve.Cli.CommandLine;
 using Varve.Cli.Output;
 using Varve.Graph;
+using Varve.Nbd.Transport;
 using Varve.Options;
 using Varve.Qmp.Commands;
 using Varve.Objects;
@@ -23,7 +24,7 @@ internal sealed class DaemonOptions(QmpContext context, ToolConsole console)
 
     private static readonly ObjectType s_nbdServer = new("NbdServerOptions",
     [
-        Required("addr", QmpTypes.SocketAddress), Optional("tls-creds", Str), Optional("tls-authz", Str), Optional("max-connections", OptionType.UInt32),
+        Required("addr", SocketAddressTypes.SocketAddress), Optional("tls-creds", Str), Optional("tls-authz", Str), Optional("max-connections", OptionType.UInt32),
     ]);
 
     private readonly List<(JsonObject Options, string Text)> _monitors = [];

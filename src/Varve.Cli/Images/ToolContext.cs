@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Varve.Cli.CommandLine;
 using Varve.Cli.Output;
 using Varve.Graph;
+using Varve.Nbd;
 using Varve.Options;
 using Varve.Objects;
 
@@ -11,6 +12,8 @@ namespace Varve.Cli.Images;
 internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
 {
     private readonly List<BlockBackend> _open = [];
+
+    static ToolContext() => NbdNames.Register();
 
     public ToolConsole Console { get; } = console;
 

@@ -14,8 +14,8 @@ internal static class ImageInfo
             ["filename"] = node.Filename,
             ["format"] = node.Driver.Name,
             ["virtual-size"] = node.Length,
-            ["dirty-flag"] = node.IsDirty ?? false,
         };
+        if (node.IsDirty is { } isDirty) info["dirty-flag"] = isDirty;
         if (await node.GetAllocatedSizeAsync(cancellationToken).ConfigureAwait(false) is { } size) info["actual-size"] = size;
         if (node.ClusterSize > 0) info["cluster-size"] = (long)node.ClusterSize;
         if (node.IsEncrypted) info["encrypted"] = true;

@@ -39,11 +39,12 @@ internal readonly record struct MapEntry(long Start, long Length, int Depth, Blo
                     continue;
                 }
 
-                flags |= BlockStatusFlags.Zero;
+                // Only a driver that cannot have a backing image may not know what it shows.
+                if (layer.Driver.SupportsBacking) flags |= BlockStatusFlags.Zero;
             }
 
             if (offset + length == top.Length) flags |= BlockStatusFlags.EndOfFile;
-            return new MapEntry(offset, length, depth, flags, status.HasOffset ? status.HostOffset : null, status.File);
+            return new MapEntry(offset, length, depth, flags, decided && status.HasOffset ? status.HostOffset : null, status.File);
         }
     }
 

@@ -55,7 +55,7 @@ internal sealed class BlockStatusReply(RequestHeader request, IReadOnlyList<Meta
     {
         RequestHeader request = asked.Reply.Request;
         bool isAllocation = ReferenceEquals(asked.Context, MetaContext.BaseAllocation);
-        long offset = (long)request.Offset, left = request.Length;
+        long offset = (long)request.Offset, left = (long)request.Length;
         int count = 0;
         BlockStatusExtent last = default;
         while (left > 0)

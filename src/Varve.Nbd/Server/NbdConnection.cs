@@ -1,3 +1,5 @@
+using Varve.Nbd.Transport;
+
 namespace Varve.Nbd.Server;
 
 /// <summary>One client: a thread that takes it through the handshake and then serves its requests until it leaves.</summary>

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Text;
+using Varve.Nbd.Transport;
 using Varve.Nbd.Wire;
 
 namespace Varve.Nbd.Server;

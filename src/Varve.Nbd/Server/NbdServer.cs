@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Varve.Nbd.Transport;
 
 namespace Varve.Nbd.Server;
 

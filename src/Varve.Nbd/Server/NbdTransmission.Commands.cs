@@ -66,7 +66,7 @@ internal sealed partial class NbdTransmission
             {
                 CommandType.Flush => _backend.FlushAsync(),
                 CommandType.Trim => TrimAsync(request),
-                CommandType.WriteZeroes => _backend.WriteZeroesAsync((long)request.Offset, request.Length, ZeroFlagsOf(request)),
+                CommandType.WriteZeroes => _backend.WriteZeroesAsync((long)request.Offset, (long)request.Length, ZeroFlagsOf(request)),
                 CommandType.Cache => CacheAsync(request),
                 _ => StartBlockStatus(request, pending),
             };
@@ -81,7 +81,7 @@ internal sealed partial class NbdTransmission
 
     private async ValueTask TrimAsync(RequestHeader request)
     {
-        await _backend.DiscardAsync((long)request.Offset, request.Length).ConfigureAwait(false);
+        await _backend.DiscardAsync((long)request.Offset, (long)request.Length).ConfigureAwait(false);
         if ((WriteFlagsOf(request) & WriteFlags.Fua) != 0) await _backend.FlushAsync().ConfigureAwait(false);
     }
 
@@ -98,10 +98,10 @@ internal sealed partial class NbdTransmission
     private async ValueTask CacheAsync(RequestHeader request)
     {
         if (request.Length == 0) return;
-        using IOBuffer scratch = IOBuffer.Rent((int)Math.Min(request.Length, IOBuffer.MaxTransfer));
-        for (long done = 0; done < request.Length; done += scratch.Memory.Length)
+        using IOBuffer scratch = IOBuffer.Rent((int)Math.Min((long)request.Length, IOBuffer.MaxTransfer));
+        for (long done = 0; done < (long)request.Length; done += scratch.Memory.Length)
         {
-            int piece = (int)Math.Min(scratch.Memory.Length, request.Length - done);
+            int piece = (int)Math.Min(scratch.Memory.Length, (long)request.Length - done);
             await _backend.ReadAsync((long)request.Offset + done, scratch.Memory[..piece]).ConfigureAwait(false);
         }
     }
@@ -135,9 +135,9 @@ internal sealed partial class NbdTransmission
         => _replies.Commit(PendingRequest.WriteError(_replies.Reserve(PendingRequest.MaxErrorReply).Span, request, error, text, _structured));
 
     /// <summary>The data of a WRITE that is refused still comes; without taking it the stream would be out of step.</summary>
-    private bool SkipData(uint length)
+    private bool SkipData(ulong length)
     {
         _replies.Flush();
-        return _input.Skip(length);
+        return _input.Skip((long)length);
     }
 }

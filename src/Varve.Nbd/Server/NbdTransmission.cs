@@ -1,5 +1,6 @@
 using Varve.Graph;
 using Varve.IO;
+using Varve.Nbd.Transport;
 using Varve.Nbd.Wire;
 
 namespace Varve.Nbd.Server;

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using Varve.IO;
+using Varve.Nbd.Transport;
 using Varve.Nbd.Wire;
 
 namespace Varve.Nbd.Server;

@@ -27,7 +27,7 @@ internal static class ReadReply
         if (length >= MinHole && (request.Flags & CommandFlags.DontFragment) == 0
             && ZeroScan.IsZero(reply.Slice(OffsetDataChunk.Size, length)))
         {
-            new OffsetHoleChunk(ChunkFlags.Done, request.Cookie, request.Offset, request.Length).WriteTo(reply);
+            new OffsetHoleChunk(ChunkFlags.Done, request.Cookie, request.Offset, (uint)length).WriteTo(reply);
             return OffsetHoleChunk.Size;
         }
 

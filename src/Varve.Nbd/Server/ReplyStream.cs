@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Varve.Nbd.Transport;
 
 namespace Varve.Nbd.Server;
 

@@ -9,6 +9,9 @@ internal static class NbdLimits
     /// <summary>Bytes of the largest READ, WRITE or CACHE; what the reference announces as its largest block.</summary>
     public const int MaxPayload = 32 << 20;
 
+    /// <summary>Bytes of the largest minimum block a server may ask for: "SHOULD NOT be more than 64k".</summary>
+    public const int MaxBlockAlignment = 64 << 10;
+
     /// <summary>Bytes of option data that are looked at; longer options are skipped and refused.</summary>
     public const int MaxOptionData = 64 << 10;
 }
@@ -49,6 +52,7 @@ internal enum TransmissionFlags : ushort
     SendResize = 1 << 9,
     SendCache = 1 << 10,
     SendFastZero = 1 << 11,
+    BlockStatusPayload = 1 << 12,
 }
 
 /// <summary>What a client asks for during the handshake.</summary>
@@ -84,6 +88,7 @@ internal enum OptionReplyType : uint
     ErrorShutdown = Error | 7,
     ErrorBlockSizeRequired = Error | 8,
     ErrorTooBig = Error | 9,
+    ErrorExtendedHeadersRequired = Error | 10,
 
     Error = 1u << 31,
 }
@@ -130,6 +135,9 @@ internal enum CommandFlags : ushort
 
     /// <summary>WRITE_ZEROES: fail rather than be as slow as a write.</summary>
     FastZero = 1 << 4,
+
+    /// <summary>The length is that of a payload that follows, not of the range: WRITE, and BLOCK_STATUS for selected contexts.</summary>
+    PayloadLength = 1 << 5,
 }
 
 /// <summary>What the payload of a structured reply chunk is.</summary>
@@ -139,6 +147,7 @@ internal enum ChunkType : ushort
     OffsetData = 1,
     OffsetHole = 2,
     BlockStatus = 5,
+    BlockStatusExtended = 6,
     Error = (1 << 15) | 1,
     ErrorOffset = (1 << 15) | 2,
 }

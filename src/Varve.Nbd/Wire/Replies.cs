@@ -24,33 +24,56 @@ internal readonly record struct SimpleReply(NbdError Error, ulong Cookie)
     }
 }
 
-/// <summary>What stands before each chunk of a structured reply.
-/// 0 u32 magic  4 u16 flags  6 u16 type  8 u64 cookie  16 u32 length of the payload</summary>
-internal readonly record struct ChunkHeader(ChunkFlags Flags, ChunkType Type, ulong Cookie, uint Length)
+/// <summary>What stands before each chunk of a structured reply. Which of the two forms is spoken was negotiated.
+/// Compact: 0 u32 magic  4 u16 flags  6 u16 type  8 u64 cookie  16 u32 length of the payload
+/// Extended: 0 u32 magic  4 u16 flags  6 u16 type  8 u64 cookie  16 u64 offset of the request  24 u64 length of the payload</summary>
+/// <param name="Flags">Whether it is the last of its reply.</param>
+/// <param name="Type">What the payload is.</param>
+/// <param name="Cookie">The request's.</param>
+/// <param name="Length">Bytes of the payload.</param>
+/// <param name="Offset">The request's, in the extended form.</param>
+internal readonly record struct ChunkHeader(ChunkFlags Flags, ChunkType Type, ulong Cookie, ulong Length, ulong Offset = 0)
 {
+    /// <summary>Bytes of the compact form.</summary>
     public const int Size = 20;
-    public const uint Magic = 0x668E_33EF;
 
-    private static class At { public const int Magic = 0, Flags = 4, Type = 6, Cookie = 8, Length = 16; }
+    /// <summary>Bytes of the extended form.</summary>
+    public const int ExtendedSize = 32;
 
-    public static bool TryRead(ReadOnlySpan<byte> wire, out ChunkHeader header)
+    public const uint Magic = 0x668E_33EF, ExtendedMagic = 0x6E8A_278C;
+
+    private static class At { public const int Magic = 0, Flags = 4, Type = 6, Cookie = 8, Length = 16, Offset = 16, ExtendedLength = 24; }
+
+    public static int SizeOf(bool isExtended) => isExtended ? ExtendedSize : Size;
+
+    public static bool TryRead(ReadOnlySpan<byte> wire, out ChunkHeader header, bool isExtended = false)
     {
+        wire = wire[..SizeOf(isExtended)];
         header = new(
             (ChunkFlags)BinaryPrimitives.ReadUInt16BigEndian(wire[At.Flags..]),
             (ChunkType)BinaryPrimitives.ReadUInt16BigEndian(wire[At.Type..]),
             BinaryPrimitives.ReadUInt64BigEndian(wire[At.Cookie..]),
-            BinaryPrimitives.ReadUInt32BigEndian(wire[At.Length..]));
-        return BinaryPrimitives.ReadUInt32BigEndian(wire[At.Magic..]) == Magic;
+            isExtended ? BinaryPrimitives.ReadUInt64BigEndian(wire[At.ExtendedLength..]) : BinaryPrimitives.ReadUInt32BigEndian(wire[At.Length..]),
+            isExtended ? BinaryPrimitives.ReadUInt64BigEndian(wire[At.Offset..]) : 0);
+        return BinaryPrimitives.ReadUInt32BigEndian(wire[At.Magic..]) == (isExtended ? ExtendedMagic : Magic);
     }
 
-    public void WriteTo(Span<byte> wire)
+    public void WriteTo(Span<byte> wire, bool isExtended = false)
     {
-        wire = wire[..Size];
-        BinaryPrimitives.WriteUInt32BigEndian(wire[At.Magic..], Magic);
+        wire = wire[..SizeOf(isExtended)];
+        BinaryPrimitives.WriteUInt32BigEndian(wire[At.Magic..], isExtended ? ExtendedMagic : Magic);
         BinaryPrimitives.WriteUInt16BigEndian(wire[At.Flags..], (ushort)Flags);
         BinaryPrimitives.WriteUInt16BigEndian(wire[At.Type..], (ushort)Type);
         BinaryPrimitives.WriteUInt64BigEndian(wire[At.Cookie..], Cookie);
-        BinaryPrimitives.WriteUInt32BigEndian(wire[At.Length..], Length);
+        if (isExtended)
+        {
+            BinaryPrimitives.WriteUInt64BigEndian(wire[At.Offset..], Offset);
+            BinaryPrimitives.WriteUInt64BigEndian(wire[At.ExtendedLength..], Length);
+        }
+        else
+        {
+            BinaryPrimitives.WriteUInt32BigEndian(wire[At.Length..], checked((uint)Length));
+        }
     }
 }
 
@@ -107,17 +130,29 @@ internal readonly record struct BlockStatusChunk(ChunkFlags Flags, ulong Cookie,
     }
 }
 
-/// <summary>One extent of a context. 0 u32 length in bytes  4 u32 state, whose meaning is the context's</summary>
-internal readonly record struct BlockStatusExtent(uint Length, uint State)
+/// <summary>One extent of a context. 0 u32 length in bytes  4 u32 state, whose meaning is the context's; extended: both of 64 bits</summary>
+internal readonly record struct BlockStatusExtent(ulong Length, ulong State)
 {
+    /// <summary>Bytes of the compact form.</summary>
     public const int Size = 8;
 
-    public static BlockStatusExtent Read(ReadOnlySpan<byte> wire)
-        => new(BinaryPrimitives.ReadUInt32BigEndian(wire), BinaryPrimitives.ReadUInt32BigEndian(wire[4..]));
+    /// <summary>Bytes of the extended form.</summary>
+    public const int ExtendedSize = 16;
 
-    public void WriteTo(Span<byte> wire)
+    public static BlockStatusExtent Read(ReadOnlySpan<byte> wire, bool isExtended = false) => isExtended
+        ? new(BinaryPrimitives.ReadUInt64BigEndian(wire), BinaryPrimitives.ReadUInt64BigEndian(wire[8..]))
+        : new(BinaryPrimitives.ReadUInt32BigEndian(wire), BinaryPrimitives.ReadUInt32BigEndian(wire[4..]));
+
+    public void WriteTo(Span<byte> wire, bool isExtended = false)
     {
-        BinaryPrimitives.WriteUInt32BigEndian(wire, Length);
-        BinaryPrimitives.WriteUInt32BigEndian(wire[4..], State);
+        if (isExtended)
+        {
+            BinaryPrimitives.WriteUInt64BigEndian(wire, Length);
+            BinaryPrimitives.WriteUInt64BigEndian(wire[8..], State);
+            return;
+        }
+
+        BinaryPrimitives.WriteUInt32BigEndian(wire, checked((uint)Length));
+        BinaryPrimitives.WriteUInt32BigEndian(wire[4..], checked((uint)State));
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Nbd.Transport;
 using Varve.Options;
 using Varve.Qmp.Schema;
 using Varve.Qmp.Server.Chardevs;
@@ -12,7 +13,7 @@ internal sealed class NbdServerStart() : QmpCommand("nbd-server-start", s_argume
 {
     private static readonly OptionMember[] s_arguments =
     [
-        Required("addr", QmpTypes.SocketAddressLegacy), Optional("tls-creds", Str), Optional("tls-authz", Str), Optional("max-connections", OptionType.UInt32),
+        Required("addr", SocketAddressTypes.SocketAddressLegacy), Optional("tls-creds", Str), Optional("tls-authz", Str), Optional("max-connections", OptionType.UInt32),
     ];
 
     public override async ValueTask<JsonNode?> ExecuteAsync(QmpCall call, CancellationToken cancellationToken)

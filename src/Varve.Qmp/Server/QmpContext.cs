@@ -3,7 +3,9 @@ using System.Text.Json.Nodes;
 using Microsoft.Win32.SafeHandles;
 using Varve.Graph;
 using Varve.Jobs;
+using Varve.Nbd;
 using Varve.Nbd.Server;
+using Varve.Nbd.Transport;
 using Varve.Qmp.Events;
 using Varve.Objects;
 using Varve.Qmp.Server.Chardevs;
@@ -20,9 +22,12 @@ internal sealed class QmpContext : IAsyncDisposable
 {
     private readonly TaskCompletionSource _quit = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    static QmpContext() => NbdNames.Register();
+
     public QmpContext(BlockGraph graph, JobRegistry? jobs = null, ExportRegistry? exports = null)
     {
         Graph = graph;
+        Graph.TakeDescriptor = name => NamedDescriptors.Take(name);
         Jobs = jobs ?? new JobRegistry(graph);
         Exports = exports ?? new ExportRegistry(graph);
         Monitors = new QmpMonitors(this);

@@ -8,9 +8,10 @@ namespace Varve.Graph;
 /// <summary>The drivers a graph knows, by name. Listed in code: nothing is discovered, so nothing is trimmed away.</summary>
 internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
 {
-    private readonly Dictionary<string, BlockDriver> _byName = drivers.ToDictionary(d => d.Name, StringComparer.Ordinal);
+    private readonly Lock _lock = new();
+    private Dictionary<string, BlockDriver> _byName = drivers.ToDictionary(d => d.Name, StringComparer.Ordinal);
 
-    /// <summary>All drivers of this assembly.</summary>
+    /// <summary>All drivers of this assembly, and those that assemblies above it have added.</summary>
     public static BlockDrivers Default { get; } = new([
         new FileDriver(),
         new NullDriver("null-co"),
@@ -21,6 +22,12 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
         new Filters.CopyOnRead.CopyOnReadDriver(),
         new Filters.Throttle.ThrottleDriver(),
     ]);
+
+    /// <summary>Adds a driver of another assembly. Before the first node is opened or the schema of options is looked at.</summary>
+    public void Add(BlockDriver driver)
+    {
+        lock (_lock) _byName = new Dictionary<string, BlockDriver>(_byName, StringComparer.Ordinal) { [driver.Name] = driver };
+    }
 
     public IReadOnlyCollection<BlockDriver> All => _byName.Values;
 

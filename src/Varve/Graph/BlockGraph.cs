@@ -1,3 +1,4 @@
+using Microsoft.Win32.SafeHandles;
 using Varve.Protocols.File;
 
 namespace Varve.Graph;
@@ -34,6 +35,9 @@ internal sealed partial class BlockGraph : IAsyncDisposable
 
     /// <summary>Open files passed in by a management program, for names like <c>/dev/fdset/3</c>.</summary>
     public FdSets FdSets { get; } = new();
+
+    /// <summary>Takes a descriptor that a management program passed in under a name; null where there is no such program.</summary>
+    public Func<string, SafeFileHandle>? TakeDescriptor { get; set; }
 
     /// <summary>Held while the graph changes.</summary>
     public ControlLock ControlLock { get; } = new();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Varve.Options;
 
@@ -47,7 +48,7 @@ internal sealed class NodeNames
         var options = new JsonObject();
         foreach (string name in _node.Driver.StrongOptions)
         {
-            if (_node.GivenOptions.TryGetPropertyValue(name, out JsonNode? value)) options[name] = value?.DeepClone();
+            if (_node.GivenOptions.TryGetPropertyValue(name, out JsonNode? value)) AddFlat(options, name, value);
         }
 
         options["driver"] = _node.Driver.Name;
@@ -59,6 +60,23 @@ internal sealed class NodeNames
 
         if (_showsBacking && _node.BackingChild is null) options["backing"] = null;
         return options;
+    }
+
+    /// <summary>Groups and lists are shown with dotted keys: <c>"server.path"</c>.</summary>
+    private static void AddFlat(JsonObject options, string name, JsonNode? value)
+    {
+        switch (value)
+        {
+            case JsonObject group:
+                foreach ((string member, JsonNode? inner) in JsonText.InOrder(group)) AddFlat(options, $"{name}.{member}", inner);
+                break;
+            case JsonArray list:
+                for (int i = 0; i < list.Count; i++) AddFlat(options, string.Create(CultureInfo.InvariantCulture, $"{name}.{i}"), list[i]);
+                break;
+            default:
+                options[name] = value?.DeepClone();
+                break;
+        }
     }
 
     private static string Shorten(string name)

@@ -36,6 +36,9 @@ internal sealed record ObjectType(
     /// <summary>Made late where types refer to each other in a circle (BlockdevOptions and BlockdevRef).</summary>
     public Func<IReadOnlyDictionary<string, ObjectType>>? LateVariants { get; init; }
 
+    /// <summary>A variant whose members lie in a member <c>data</c> of their own.</summary>
+    public ObjectType InData => field ??= new ObjectType(Name + "Wrapper", [OptionMember.Required("data", this)]);
+
     /// <summary><see cref="Variants"/>, or what <see cref="LateVariants"/> makes, once.</summary>
     public IReadOnlyDictionary<string, ObjectType>? AllVariants => field ??= Variants ?? LateVariants?.Invoke();
 }

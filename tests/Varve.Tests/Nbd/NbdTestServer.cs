@@ -58,6 +58,19 @@ internal sealed class NbdTestServer : IAsyncDisposable
         return server;
     }
 
+    /// <summary>Ends the server; the node stays.</summary>
+    public Task StopAsync() => ControlAsync(() => Exports.ShutdownAsync().AsTask());
+
+    /// <summary>Starts it again at the same place, with the same export or a changed one.</summary>
+    public async Task RestartAsync(Func<NbdExportOptions, NbdExportOptions>? export = null)
+    {
+        Server = NbdServer.ListenUnix(SocketPath);
+        Server.ConnectionFailed = Defects.Add;
+        Exports.SetNbdServer(Server);
+        NbdExportOptions plain = new() { Id = "export", Node = Memory, Writable = true };
+        await ControlAsync(() => Exports.AddAsync(export?.Invoke(plain) ?? plain).AsTask());
+    }
+
     public Task<NbdTestClient> ConnectAsync() => NbdTestClient.ConnectAsync(SocketPath);
 
     /// <summary>Runs a change of the graph or the exports under the control lock.</summary>

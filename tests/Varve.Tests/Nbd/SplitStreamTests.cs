@@ -1,4 +1,5 @@
 using Varve.Nbd.Server;
+using Varve.Nbd.Transport;
 using Varve.Nbd.Wire;
 
 namespace Varve.Tests.Nbd;

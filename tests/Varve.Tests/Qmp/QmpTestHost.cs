@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
 using Varve.Graph;
+using Varve.Nbd.Transport;
 using Varve.Qmp;
 using Varve.Qmp.Json;
 using Varve.Qmp.Server;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Varve.Nbd.Transport;
 using Varve.Options;
 using Varve.Qmp.Schema;
 using static Varve.Options.OptionMember;
@@ -27,7 +28,7 @@ internal static class ChardevOptions
         s_stdio = new("ChardevStdio", [.. s_common, Optional("signal", Bool)]),
         s_socket = new("ChardevSocket",
         [
-            .. s_common, Required("addr", QmpTypes.SocketAddressLegacy), Optional("tls-creds", Str), Optional("tls-authz", Str),
+            .. s_common, Required("addr", SocketAddressTypes.SocketAddressLegacy), Optional("tls-creds", Str), Optional("tls-authz", Str),
             Optional("server", Bool), Optional("wait", Bool), Optional("nodelay", Bool), Optional("telnet", Bool), Optional("tn3270", Bool),
             Optional("websocket", Bool), Optional("reconnect", Int),
         ]);

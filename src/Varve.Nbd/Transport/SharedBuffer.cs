@@ -1,6 +1,6 @@
 using Varve.IO;
 
-namespace Varve.Nbd.Server;
+namespace Varve.Nbd.Transport;
 
 /// <summary>A buffer of a connection that requests still in flight may point into. It goes back to the pool with its last holder.</summary>
 internal sealed class SharedBuffer

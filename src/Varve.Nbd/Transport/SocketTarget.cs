@@ -2,9 +2,9 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json.Nodes;
-using Varve.Nbd.Server;
+using Microsoft.Win32.SafeHandles;
 
-namespace Varve.Qmp.Server.Chardevs;
+namespace Varve.Nbd.Transport;
 
 /// <summary>An address to listen on or to connect to: QAPI's <c>SocketAddress</c>.</summary>
 internal abstract record SocketTarget
@@ -16,7 +16,7 @@ internal abstract record SocketTarget
         return (string?)address["type"] switch
         {
             "unix" => new UnixTarget((string)data["path"]!, (bool?)data["abstract"] ?? false),
-            "inet" => new InetTarget((string)data["host"]!, (string)data["port"]!, (bool?)data["ipv4"], (bool?)data["ipv6"]),
+            "inet" => new InetTarget((string)data["host"]!, (string)data["port"]!, (bool?)data["ipv4"], (bool?)data["ipv6"], (int?)(long?)data["to"]),
             "fd" => new DescriptorTarget((string)data["str"]!),
             var type => throw new BlockException(BlockErrorKind.Unsupported, $"socket family {type} unsupported"),
         };
@@ -85,6 +85,7 @@ internal sealed record UnixTarget(string Path, bool IsAbstract = false) : Socket
     public override ValueTask<Socket> ConnectAsync(CancellationToken cancellationToken)
     {
         CheckLength();
+        if (Path.Length == 0) throw Failure("connect to", "''", new SocketException((int)SocketError.ConnectionRefused));
         return ConnectAsync(new UnixDomainSocketEndPoint((IsAbstract ? "\0" : "") + Path), $"'{Path}'", cancellationToken);
     }
 
@@ -108,7 +109,7 @@ internal sealed record UnixTarget(string Path, bool IsAbstract = false) : Socket
 }
 
 /// <summary>A TCP address.</summary>
-internal sealed record InetTarget(string Host, string Port, bool? IPv4 = null, bool? IPv6 = null) : SocketTarget
+internal sealed record InetTarget(string Host, string Port, bool? IPv4 = null, bool? IPv6 = null, int? LastPort = null) : SocketTarget
 {
     public override async ValueTask<Socket> ListenAsync(CancellationToken cancellationToken)
     {
@@ -170,7 +171,10 @@ internal sealed record InetTarget(string Host, string Port, bool? IPv4 = null, b
         return addresses.Where(a => a.AddressFamily == AddressFamily.InterNetwork ? IPv4 ?? IPv6 is not true : IPv6 ?? IPv4 is not true);
     }
 
-    private int PortNumber() => ushort.TryParse(Port, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) ? port : throw NotResolved(null);
+    private int PortNumber()
+        => ushort.TryParse(Port, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port)
+            ? port
+            : throw new BlockException(BlockErrorKind.NotFound, $"address resolution failed for {Host}:{Port}: Servname not supported for ai_socktype");
 
     private BlockException NotResolved(Exception? inner)
         => new(BlockErrorKind.NotFound, $"address resolution failed for {Host}:{Port}: Name or service not known", inner);
@@ -185,21 +189,33 @@ internal sealed record DescriptorTarget(string Name) : SocketTarget
 
     public override ValueTask<Socket> ConnectAsync(CancellationToken cancellationToken) => new(Adopt());
 
+    /// <summary>The descriptor, where the name is not its number.</summary>
+    public SafeFileHandle? Descriptor { get; init; }
+
     private Socket Adopt()
     {
-        if (!int.TryParse(Name, NumberStyles.None, CultureInfo.InvariantCulture, out int descriptor))
-        {
-            throw new BlockException(BlockErrorKind.Invalid, $"Invalid file descriptor name '{Name}'");
-        }
-
         try
         {
-            return new Socket(new SafeSocketHandle(descriptor, ownsHandle: true));
+            return new Socket(new SafeSocketHandle(Handle(), ownsHandle: true));
         }
         catch (SocketException e)
         {
             throw new BlockException(BlockErrorKind.Invalid, $"File descriptor '{Name}' is not a socket", e);
         }
+    }
+
+    private nint Handle()
+    {
+        if (Descriptor is { } passed)
+        {
+            nint handle = passed.DangerousGetHandle();
+            passed.SetHandleAsInvalid();
+            return handle;
+        }
+
+        return int.TryParse(Name, NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+            ? number
+            : throw new BlockException(BlockErrorKind.Invalid, $"Unable to parse FD number {Name}");
     }
 
     public override string ToString() => $"fd:{Name}";

@@ -2,7 +2,7 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Varve.Nbd.Interop.Linux;
 
-namespace Varve.Nbd.Server;
+namespace Varve.Nbd.Transport;
 
 /// <summary>The byte stream a connection runs on. Receiving and sending may happen on two threads at once, each on one at a time.</summary>
 internal abstract class NbdTransport : IDisposable

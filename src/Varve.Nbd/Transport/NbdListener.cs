@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 
-namespace Varve.Nbd.Server;
+namespace Varve.Nbd.Transport;
 
 /// <summary>Makes listening sockets, with errors that say what could not be bound and why.</summary>
 internal static class NbdListener

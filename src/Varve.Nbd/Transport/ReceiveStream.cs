@@ -1,4 +1,4 @@
-namespace Varve.Nbd.Server;
+namespace Varve.Nbd.Transport;
 
 /// <summary>What a client has sent: received in large pieces, looked at in place.</summary>
 /// <remarks>One thread. Bytes handed out by <see cref="Take"/> stay where they are as long as <see cref="Buffer"/> of that moment is held.</remarks>

@@ -1,0 +1,32 @@
+using Varve.Nbd.Transport;
+
+namespace Varve.Nbd.Client;
+
+/// <summary>Which server to speak to, about which export, and how patiently.</summary>
+internal sealed record NbdClientOptions
+{
+    public required SocketTarget Server { get; init; }
+
+    /// <summary>The name asked for; the empty one is the server's default.</summary>
+    public string Export { get; init; } = "";
+
+    /// <summary>The context that block status comes from: <c>base:allocation</c> unless the user knows better (<c>x-dirty-bitmap</c>).</summary>
+    public string StatusContext { get; init; } = BaseAllocation;
+
+    /// <summary>Encrypts the connection; null: in the clear.</summary>
+    public TlsUpgrade? Tls { get; init; }
+
+    /// <summary>How long requests wait for a lost server to come back before they fail. Zero: they fail at once.</summary>
+    public TimeSpan ReconnectDelay { get; init; }
+
+    /// <summary>How long opening tries to connect. Zero: once.</summary>
+    public TimeSpan OpenTimeout { get; init; }
+
+    /// <summary>How long a server may take from being connected to transmission.</summary>
+    /// <remarks>Differs from QEMU: it waits for ever.</remarks>
+    public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    public const string BaseAllocation = "base:allocation";
+
+    public const string AllocationDepth = "qemu:allocation-depth";
+}
