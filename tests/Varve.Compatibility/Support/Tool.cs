@@ -55,36 +55,43 @@ internal sealed record Tool(string Name, string? Path)
     }
 
     /// <summary>Runs the program to its end.</summary>
-    public Task<ToolResult> RunAsync(params IEnumerable<string> arguments) => RunAsync(StartInfo(arguments));
+    public Task<ToolResult> RunAsync(params IEnumerable<string> arguments) => RunAsync(this, StartInfo(arguments), "", s_limit);
 
     /// <summary>Runs the program to its end in another working directory.</summary>
     public Task<ToolResult> RunInAsync(string directory, params IEnumerable<string> arguments)
     {
         ProcessStartInfo start = StartInfo(arguments);
         start.WorkingDirectory = directory;
-        return RunAsync(start);
+        return RunAsync(this, start, "", s_limit);
     }
 
-    private async Task<ToolResult> RunAsync(ProcessStartInfo start)
+    /// <summary>Runs a prepared program to its end, with <paramref name="input"/> on its standard input.</summary>
+    public static async Task<ToolResult> RunAsync(Tool tool, ProcessStartInfo start, string input, TimeSpan atMost)
     {
         using Process process = Process.Start(start)!;
-        process.StandardInput.Close();
         Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(3));
+        using var limit = new CancellationTokenSource(atMost);
         try
         {
+            await process.StandardInput.WriteAsync(input);
+            process.StandardInput.Close();
             await process.WaitForExitAsync(limit.Token);
         }
         catch (OperationCanceledException)
         {
             process.Kill(entireProcessTree: true);
-            throw new TimeoutException($"{Name} {string.Join(' ', start.ArgumentList)} did not end in three minutes");
+            throw new TimeoutException($"{tool.Name} {string.Join(' ', start.ArgumentList)} did not end in {atMost.TotalMinutes} minutes");
         }
 
         return new ToolResult(process.ExitCode, await output, await error);
     }
 
-    private static Tool Find(string name) => new(name, (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':')
+    private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(3);
+
+    /// <summary>A program by its name.</summary>
+    public static Tool Named(string name) => Find(name);
+
+    private static Tool Find(string name) => new(name, $"{Environment.GetEnvironmentVariable("PATH")}:/usr/sbin:/sbin".Split(':')
         .Select(d => System.IO.Path.Combine(d, name)).FirstOrDefault(File.Exists));
 
     private static Tool Ours(string name)
