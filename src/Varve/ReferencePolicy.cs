@@ -1,7 +1,8 @@
 namespace Varve;
 
 /// <summary>Which files that an image names (backing files, data files) may be opened because it names them.</summary>
-/// <remarks>A name inside an image is hostile until the caller says otherwise. The command-line tools follow everything, as the
+/// <remarks>A name inside an image is hostile until the caller says otherwise. What is opened is compared with what was allowed: a link
+/// put in its place meanwhile is refused. The command-line tools follow everything, as the
 /// reference does; a program that opens images of others chooses less.</remarks>
 public sealed class ReferencePolicy
 {
@@ -21,22 +22,22 @@ public sealed class ReferencePolicy
 
     /// <summary>Plain files in the directory of the image that names them; symbolic links are followed before deciding.</summary>
     public static ReferencePolicy SameDirectory { get; } = new("files in the same directory", (path, holder) =>
-        holder is not null && string.Equals(DirectoryOf(path), DirectoryOf(holder), StringComparison.Ordinal));
+        holder is not null && string.Equals(Path.GetDirectoryName(path), Path.GetDirectoryName(holder), StringComparison.Ordinal));
 
     /// <summary>Plain files below one of the given directories; symbolic links are followed before deciding.</summary>
     /// <param name="directories">Absolute paths.</param>
     public static ReferencePolicy Roots(params IReadOnlyList<string> directories)
     {
         string[] roots = [.. directories.Select(d => RealPath(d).TrimEnd('/') + "/")];
-        return new($"files below {string.Join(", ", roots)}", (path, _) => roots.Any(r => RealPath(path).StartsWith(r, StringComparison.Ordinal)));
+        return new($"files below {string.Join(", ", roots)}", (path, _) => roots.Any(r => path.StartsWith(r, StringComparison.Ordinal)));
     }
 
     /// <summary>For messages.</summary>
     public string Description { get; }
 
     /// <summary>Whether a plain file may be opened because an image names it.</summary>
-    /// <param name="path">The resolved path.</param>
-    /// <param name="holder">The path of the image that holds the name, when it is a plain file.</param>
+    /// <param name="path">Canonical; whoever opens the file makes sure that it is this one (<see cref="Graph.AllowedFile"/>).</param>
+    /// <param name="holder">The canonical path of the image that holds the name, when it is a plain file.</param>
     internal bool AllowsFile(string path, string? holder) => _allows(path, holder);
 
     /// <summary>Whether names that are no plain files (protocols, <c>json:</c>) may be followed.</summary>
@@ -44,8 +45,6 @@ public sealed class ReferencePolicy
 
     /// <inheritdoc/>
     public override string ToString() => Description;
-
-    private static string? DirectoryOf(string path) => Path.GetDirectoryName(RealPath(path));
 
     internal static string RealPath(string path)
     {

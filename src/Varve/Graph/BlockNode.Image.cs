@@ -44,6 +44,9 @@ internal abstract partial class BlockNode
         return total;
     }
 
+    /// <summary>The canonical path of the host's file that the image lies in, by the file that is open; null where that is no plain file.</summary>
+    internal virtual string? FindHostPath() => PrimaryChild?.Node.FindHostPath();
+
     /// <summary>Whether the image was not closed cleanly; null where the format does not say (QMP <c>dirty-flag</c>).</summary>
     /// <remarks>A filter says what it filters says, and a plain file is never dirty.</remarks>
     public virtual bool? IsDirty => _children.Find(c => (c.Role & ChildRole.Filtered) != 0)?.Node.IsDirty;

@@ -40,12 +40,14 @@ internal static class FileNames
     }
 
     /// <summary>The canonical path of an existing file, every symbolic link on the way resolved; null when there is none.</summary>
-    public static string? RealPath(string path)
+    public static string? RealPath(string path) => CanonicalPath(path) is { } real && Path.Exists(real) ? real : null;
+
+    /// <summary>The canonical path of a file that need not exist; null where there can be none.</summary>
+    public static string? CanonicalPath(string path)
     {
         try
         {
-            string full = Path.GetFullPath(path);
-            return Path.Exists(full) ? ReferencePolicy.RealPath(full) : null;
+            return ReferencePolicy.RealPath(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {

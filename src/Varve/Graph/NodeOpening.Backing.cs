@@ -88,7 +88,7 @@ internal sealed partial class NodeOpening
         bool isBacking = (role & ChildRole.Cow) != 0;
         OpenContext context = isBacking ? Descend(parent, name) : Context;
         string? path = Graph.PlainPathOf(name);
-        RequireAllowed(parent, name, path, recordedFormat);
+        context = context with { Allowed = RequireAllowed(parent, name, path, recordedFormat) };
 
         if (!string.IsNullOrEmpty(recordedFormat) && isBacking) options.TryAdd("driver", recordedFormat);
         return await Graph.OpenDescribedAsync(
@@ -116,14 +116,18 @@ internal sealed partial class NodeOpening
     /// <summary>The name of the file that holds an image being opened: its own name is not settled yet.</summary>
     private static string HolderOf(BlockNode parent) => parent.PrimaryChild?.Node.Filename ?? parent.Filename;
 
+    /// <summary>Where the image lies: by the file that is open, not by the name it had when it was opened.</summary>
+    private string? RealPathOf(BlockNode parent, string holder)
+        => parent.FindHostPath() ?? (Graph.PlainPathOf(holder) is { } path ? FileNames.CanonicalPath(path) : null);
+
     private string Identity(string name) => Graph.PlainPathOf(name) is { } path ? FileNames.RealPath(path) ?? path : name;
 
-    private void RequireAllowed(BlockNode parent, string name, string? path, string? recordedFormat)
+    private AllowedFile? RequireAllowed(BlockNode parent, string name, string? path, string? recordedFormat)
     {
-        if (Context.References.AllowsAnything) return;
+        if (Context.References.AllowsAnything) return null;
         bool isPlain = path is not null && (string.IsNullOrEmpty(recordedFormat) || Graph.Drivers.Find(recordedFormat) is { IsFormat: true });
         string holder = HolderOf(parent);
-        if (isPlain && Context.References.AllowsFile(path!, Graph.PlainPathOf(holder))) return;
+        if (isPlain && FileNames.CanonicalPath(path!) is { } real && Context.References.AllowsFile(real, RealPathOf(parent, holder))) return new(path!, real);
         throw new BlockException(
             BlockErrorKind.Denied, $"Image '{holder}' refers to '{name}', which may not be opened (allowed: {Context.References.Description})");
     }

@@ -6,6 +6,9 @@ internal sealed record OpenContext
     /// <summary>Which files named inside an image (backing, data file) may be opened.</summary>
     public ReferencePolicy References { get; init; } = ReferencePolicy.Nothing;
 
+    /// <summary>The file that was last allowed because an image names it; null where every name is followed.</summary>
+    public AllowedFile? Allowed { get; init; }
+
     /// <summary>Do not open backing images at all (<c>img info</c>).</summary>
     public bool NoBacking { get; init; }
 

@@ -80,6 +80,7 @@ internal sealed class FileDriver : BlockDriver
         HostFile file = _open(filename, access, opening.Graph.FdSets);
         try
         {
+            if (opening.Context.Allowed is { } allowed && allowed.Name == filename) RequireSame(file, allowed);
             return new(new FileNode(opening, filename, file, locking));
         }
         catch
@@ -87,6 +88,16 @@ internal sealed class FileDriver : BlockDriver
             file.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Refuses a file that is not the one that was allowed: a link was put in its place, or on the way to it.</summary>
+    private static void RequireSame(HostFile file, AllowedFile allowed)
+    {
+        string? opened = file.FindPath();
+        if (opened == allowed.RealPath) return;
+        throw new BlockException(BlockErrorKind.Denied, opened is null
+            ? $"'{allowed.Name}' may be opened as '{allowed.RealPath}' only, and which file was opened cannot be found out"
+            : $"'{allowed.Name}' may be opened as '{allowed.RealPath}' only, but is '{opened}'");
     }
 
     public override async ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)

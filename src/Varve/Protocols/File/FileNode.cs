@@ -38,6 +38,8 @@ internal sealed partial class FileNode : BlockNode
     internal bool IsOpenForWriting => _file.Access.Writable;
 
     /// <summary>Whole sectors: what lies between the file's end and the last sector's reads as zeros.</summary>
+    internal override string? FindHostPath() => _file.FindPath();
+
     public override long Length => Align.Up(Volatile.Read(ref _length), Align.SectorSize);
 
     public override int RequestAlignment => _file.Alignment;

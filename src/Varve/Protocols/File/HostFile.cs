@@ -83,6 +83,9 @@ internal abstract class HostFile : IDisposable
     /// <summary>Who that is, for people; null when it cannot be found out.</summary>
     public virtual string? DescribeLockHolder(long offset) => null;
 
+    /// <summary>The canonical path of the open file, by the file and not by its name; null when it cannot be found out.</summary>
+    public abstract string? FindPath();
+
     /// <summary>Opens the same file again, with an open file description (and so with locks) of its own.</summary>
     /// <exception cref="BlockException"><c>Could not open 'x': ...</c></exception>
     public abstract HostFile Reopen(HostFileAccess access);

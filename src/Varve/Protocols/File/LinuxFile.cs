@@ -83,6 +83,18 @@ internal sealed partial class LinuxFile : HostFile
 
     public override string? DescribeLockHolder(long offset) => LockHolder.Find(Stat().Inode, offset, except: Handle);
 
+    public override string? FindPath()
+    {
+        try
+        {
+            return new FileInfo($"/proc/self/fd/{Handle.DangerousGetHandle()}").LinkTarget;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
     public override void Dispose()
     {
         if (Interlocked.Exchange(ref _closed, 1) != 0) return;
@@ -96,7 +108,7 @@ internal sealed partial class LinuxFile : HostFile
     private static SafeFileHandle OpenPath(string path, OpenFlags flags, string name)
     {
         int descriptor;
-        do descriptor = Libc.Open(path, flags | OpenFlags.CloseOnExec, 0);
+        do descriptor = Libc.Open(path, flags | OpenFlags.CloseOnExec | OpenFlags.NonBlock, 0);   // a FIFO is refused, not waited for
         while (descriptor < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
         return descriptor < 0 ? throw CannotOpen(name, flags, Marshal.GetLastPInvokeError()) : new SafeFileHandle(descriptor, ownsHandle: true);
     }

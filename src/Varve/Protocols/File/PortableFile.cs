@@ -24,6 +24,9 @@ internal sealed class PortableFile : HostFile
 
     public override long? AllocatedSize => null;
 
+    /// <summary>By the name, as it is resolved now: here nothing leads from an open file to its path.</summary>
+    public override string? FindPath() => Graph.FileNames.CanonicalPath(_filename);
+
     public static PortableFile OpenExisting(string filename, HostFileAccess access)
     {
         if (access.Direct) throw new BlockException(BlockErrorKind.Unsupported, "cache.direct is not supported on this platform");

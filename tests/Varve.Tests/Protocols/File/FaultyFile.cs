@@ -52,6 +52,8 @@ internal sealed class FaultyFile(HostFile file) : HostFile
 
     public override void SetLength(long length) => file.SetLength(length);
 
+    public override string? FindPath() => file.FindPath();
+
     public override HostFile Reopen(HostFileAccess access) => new FaultyFile(file.Reopen(access));
 
     public override void Dispose() => file.Dispose();
