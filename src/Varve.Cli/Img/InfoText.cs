@@ -30,6 +30,11 @@ internal static class InfoText
         if ((bool?)info["dirty-flag"] == true) Line("cleanly shut down: no");
         if ((string?)info["backing-filename"] is { } backing) Line($"backing file: {backing}{ActualPath(backing, (string?)info["full-backing-filename"])}");
         if ((string?)info["backing-filename-format"] is { } format) Line($"backing file format: {format}");
+        if (info["snapshots"] is JsonArray snapshots)
+        {
+            foreach (string line in SnapshotTable.Lines(snapshots)) Line(line);
+        }
+
         if (info["format-specific"]?["data"] is JsonObject { Count: > 0 } specific)
         {
             WriteSpecific(output, specific, indent);

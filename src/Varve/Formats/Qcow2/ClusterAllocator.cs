@@ -121,6 +121,35 @@ internal sealed partial class ClusterAllocator
         }
     }
 
+    /// <summary>Raises the refcount of every cluster a range touches: it has one more owner. Needs <see cref="Mutex"/>.</summary>
+    /// <exception cref="BlockException"><c>Invalid</c>: a refcount is as large as it can be; clusters before it are raised. Corrupt: a
+    /// cluster in use is counted as free.</exception>
+    public async ValueTask AddReferenceAsync(long host, long length, CancellationToken cancellationToken)
+    {
+        for (long cluster = host >> _clusterBits; cluster <= (host + length - 1) >> _clusterBits; cluster++)
+        {
+            long tableIndex = cluster >> _blockBits;
+            int index = (int)(cluster & ((1L << _blockBits) - 1));
+            ulong refcount = 0;
+            if (tableIndex < _table.Count && HasBlock((int)tableIndex))
+            {
+                TableSlice block = await GetBlockPinnedAsync((int)tableIndex, cancellationToken).ConfigureAwait(false);
+                refcount = new RefcountBlock(block.Bytes, _refcountOrder)[index];
+                if (refcount > 0 && refcount < MaxRefcount) SetRefcounts(block, index, 1, refcount + 1);
+                _blocks.Unpin(block);
+            }
+
+            if (refcount >= MaxRefcount) throw BlockException.FromErrno(Errno.EINVAL);
+            if (refcount > 0) continue;
+            throw await _image.ReportCorruptionAsync(
+                isFatal: true, $"Cluster {Qcow2Image.Hex(cluster << _clusterBits)} is in use and has refcount 0", cluster << _clusterBits, ClusterSize)
+                .ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Lowers refcounts of a reference whose loss is durable, and that no request can be using. Needs <see cref="Mutex"/>.</summary>
+    public ValueTask ReleaseAsync(LostReference lost, CancellationToken cancellationToken) => LowerAsync(lost, cancellationToken);
+
     /// <summary>Takes back clusters that were allocated and never linked. Needs <see cref="Mutex"/>.</summary>
     public ValueTask FreeUnlinkedAsync(Run run) => ChangeRefcountsAsync(run.Host >> _clusterBits, run.Count, -1, CancellationToken.None);
 

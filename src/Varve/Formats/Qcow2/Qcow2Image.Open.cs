@@ -8,11 +8,6 @@ namespace Varve.Formats.Qcow2;
 /// <content>Opening: header, features, tables, backing image.</content>
 internal sealed partial class Qcow2Image
 {
-    /// <summary>How many bytes of snapshots' L1 tables are guarded at most: an image can claim more than memory holds.</summary>
-    private const long MaxGuardedBytes = 128 << 20;
-
-    private readonly List<(long Host, long Length, MetadataKind Kind)> _snapshotMetadata = [];
-
     private const Qcow2Incompatible Supported = Qcow2Incompatible.Dirty | Qcow2Incompatible.Corrupt | Qcow2Incompatible.CompressionType
         | Qcow2Incompatible.ExtendedL2;
 
@@ -92,39 +87,6 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    /// <summary>Notes where the snapshot table and the snapshots' L1 tables lie. Nothing of them is changed here.</summary>
-    private async ValueTask ReadSnapshotsAsync(bool forCheck, CancellationToken cancellationToken)
-    {
-        _snapshotMetadata.Clear();
-        byte[] bytes = new byte[SnapshotEntry.FixedSize];
-        long start = _header.SnapshotTable.Value, offset = start, guarded = 0;
-        for (int i = 0; i < _header.SnapshotCount; i++)
-        {
-            await _file.Node.ReadAsync(offset, bytes, cancellationToken).ConfigureAwait(false);
-            SnapshotEntry entry = SnapshotEntry.Read(bytes);
-            offset += entry.Size;
-            if (!forCheck && entry.ExtraSize > SnapshotEntry.MaxExtraSize)
-            {
-                throw new BlockException(BlockErrorKind.Unsupported, $"Too much extra metadata in snapshot table entry {i}") { NodeName = NodeName };
-            }
-
-            if (offset - start > SnapshotEntry.MaxTableBytes)
-            {
-                if (forCheck) return;
-                throw new BlockException(BlockErrorKind.TooLarge, "Snapshot table is too big") { NodeName = NodeName };
-            }
-
-            // One that lies is for the check to report; it is not followed. Many long ones are guarded up to a bound.
-            if (guarded + entry.L1Size * 8 <= MaxGuardedBytes && Align.Is(entry.L1Table.Value, ClusterSize) && entry.L1Table.Value >= 0 && entry.L1Size <= Qcow2Header.MaxL1Bytes / 8)
-            {
-                guarded += entry.L1Size * 8;
-                _snapshotMetadata.Add((entry.L1Table.Value, entry.L1Size * 8, MetadataKind.InactiveL1));
-            }
-        }
-
-        if (offset > start) _snapshotMetadata.Add((start, offset - start, MetadataKind.SnapshotTable));
-    }
-
     /// <summary>Reads the L1 and refcount tables and makes empty caches: at opening, and after a repair has changed the tables.</summary>
     internal async ValueTask ReadTablesAsync(CancellationToken cancellationToken)
     {
@@ -164,6 +126,6 @@ internal sealed partial class Qcow2Image
         }
 
         _allocator.MapMetadata(MetadataMap);
-        foreach ((long host, long length, MetadataKind kind) in _snapshotMetadata) MetadataMap.Add(host, length, kind);
+        MapSnapshots();
     }
 }

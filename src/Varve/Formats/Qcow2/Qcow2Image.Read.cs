@@ -98,7 +98,7 @@ internal sealed partial class Qcow2Image
                 case MappingKind.Compressed:
                     await _compressed.ReadAsync(mapping.Entry, (int)(offset & (ClusterSize - 1)), piece, cancellationToken).ConfigureAwait(false);
                     break;
-                case MappingKind.Unallocated when BackingChild is { } backing:
+                case MappingKind.Unallocated when BackingChild is { } backing && offset < Length:
                     await _file.Node.DebugEventAsync(BlkdebugEvent.ReadBackingAio).ConfigureAwait(false);
                     await backing.Node.ReadAsync(offset, piece, cancellationToken).ConfigureAwait(false);
                     break;

@@ -14,6 +14,7 @@ internal sealed partial class Qcow2Image
     public override async ValueTask PreparePermissionsAsync(
         BlockPermissions needed, BlockPermissions shared, bool readOnly, CancellationToken cancellationToken)
     {
+        if (_showsSnapshot && !readOnly) BlockThrow.ReadOnly(this);
         _readOnlyNext = readOnly == IsReadOnly ? null : readOnly;
 
         // Whoever reopens has drained the node, so nothing becomes dirty between here and the change.

@@ -21,11 +21,12 @@ internal sealed partial class Qcow2Image
         if (length < oldLength)
         {
             await UpdateHeaderAsync(h => h with { VirtualSize = length }, cancellationToken).ConfigureAwait(false);
-            await GiveUpBehindAsync(length, oldLength, cancellationToken).ConfigureAwait(false);
+            await GiveUpBehindAsync(length, cancellationToken).ConfigureAwait(false);
             return;
         }
 
-        await GrowL1Async(length, cancellationToken).ConfigureAwait(false);
+        await GiveUpVmStateAsync(cancellationToken).ConfigureAwait(false);
+        await GrowL1Async((int)_header.L1EntriesFor(length), cancellationToken).ConfigureAwait(false);
         await ZeroNewAsync(oldLength, length, cancellationToken).ConfigureAwait(false);
         if (preallocation != PreallocationMode.Off)
         {
@@ -53,9 +54,9 @@ internal sealed partial class Qcow2Image
 
     private BlockException Refusal(BlockErrorKind kind, string message) => new(kind, message) { NodeName = NodeName };
 
-    private async ValueTask GrowL1Async(long length, CancellationToken cancellationToken)
+    /// <summary>Makes the active L1 table at least <paramref name="count"/> entries long.</summary>
+    private async ValueTask GrowL1Async(int count, CancellationToken cancellationToken)
     {
-        int count = (int)_header.L1EntriesFor(length);
         using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
         if (count <= _l2.L1.Count) return;
         await MarkDirtyAsync(cancellationToken).ConfigureAwait(false);
@@ -194,18 +195,30 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    private async ValueTask GiveUpBehindAsync(long length, long oldLength, CancellationToken cancellationToken)
+    /// <summary>Machine state lies where the disk is about to reach: nobody can ask for it any more.</summary>
+    private async ValueTask GiveUpVmStateAsync(CancellationToken cancellationToken)
+    {
+        bool hasAny = false;
+        lock (TableLock)
+        {
+            for (int i = (int)_header.L1EntriesFor(Length); i < _l2.L1.Count; i++) hasAny |= new L1Entry(_l2.L1[i]).IsAllocated;
+        }
+
+        if (hasAny) await GiveUpBehindAsync(VmStateOffset, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Gives up every cluster behind a guest offset, and the tables that map nothing else; machine state too.</summary>
+    private async ValueTask GiveUpBehindAsync(long length, CancellationToken cancellationToken)
     {
         await ChangeEntriesAsync(
-            Align.Up(length, ClusterSize), Align.Up(oldLength, ClusterSize), EntryChange.Forget, DiscardReason.Always, cancellationToken)
+            Align.Up(length, ClusterSize), _l2.L1.Count * _l2.BytesPerTable, EntryChange.Forget, DiscardReason.Always, cancellationToken)
             .ConfigureAwait(false);
         await _file.Node.DebugEventAsync(BlkdebugEvent.L1ShrinkFreeL2Clusters).ConfigureAwait(false);
         using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
         {
             lock (TableLock)
             {
-                // Entries behind a disk may hold a snapshot's machine state only in that snapshot's own table, never in this one.
-                for (int i = (int)_header.L1EntriesFor(length); i < _header.L1EntriesFor(oldLength); i++)
+                for (int i = (int)_header.L1EntriesFor(length); i < _l2.L1.Count; i++)
                 {
                     var entry = new L1Entry(_l2.L1[i]);
                     if (!entry.IsAllocated) continue;

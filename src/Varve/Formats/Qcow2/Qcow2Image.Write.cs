@@ -199,7 +199,8 @@ internal sealed partial class Qcow2Image
     {
         if (buffer.IsEmpty) return;
         await _file.Node.DebugEventAsync(BlkdebugEvent.CowRead).ConfigureAwait(false);
-        int readable = (int)Math.Clamp(Length - offset, 0, buffer.Length);
+        long end = offset < VmStateOffset ? Length : long.MaxValue;
+        int readable = (int)Math.Clamp(end - offset, 0, buffer.Length);
         buffer.Span[readable..].Clear();
         await ReadRangeAsync(offset, buffer[..readable], cancellationToken).ConfigureAwait(false);
     }

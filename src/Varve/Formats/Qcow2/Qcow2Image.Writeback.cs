@@ -154,19 +154,7 @@ internal sealed partial class Qcow2Image
     private async ValueTask CloseTablesAsync()
     {
         if (!_isPreparedForWriting) return;   // nothing was written, and an image found dirty stays so
-        while (true)
-        {
-            await WritebackAsync(WritebackScope.Close, CancellationToken.None).ConfigureAwait(false);
-            lock (TableLock)
-            {
-                Reclaim.Advance();
-                if (!Reclaim.HasReady) break;
-            }
-
-            using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
-            await _allocator.LowerReadyAsync(CancellationToken.None).ConfigureAwait(false);
-        }
-
+        await SettleTablesAsync(CancellationToken.None).ConfigureAwait(false);
         await FillLastSectorAsync().ConfigureAwait(false);
         await MarkCleanAsync(CancellationToken.None).ConfigureAwait(false);
     }
@@ -196,7 +184,7 @@ internal sealed partial class Qcow2Image
     /// <summary>Clears the dirty bit: refcounts on the disk are right.</summary>
     private async ValueTask MarkCleanAsync(CancellationToken cancellationToken)
     {
-        if (IsDirty != true) return;
+        if (IsDirty != true || _needsRepair) return;
         await UpdateHeaderAsync(h => h with { Incompatible = h.Incompatible & ~Qcow2Incompatible.Dirty }, cancellationToken).ConfigureAwait(false);
     }
 }

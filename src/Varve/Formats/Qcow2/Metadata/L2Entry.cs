@@ -57,6 +57,12 @@ internal readonly record struct L2Entry(ulong Raw)
     /// <summary>Zeros, with a cluster of its own kept for later data.</summary>
     public static L2Entry ZeroAt(HostOffset host) => new(Copied | (ulong)host.Value | ZeroBit);
 
+    /// <summary>The same cluster, with or without leave to write it in place.</summary>
+    public L2Entry WithCopied() => new(Raw | Copied);
+
+    /// <inheritdoc cref="WithCopied"/>
+    public L2Entry WithoutCopied() => new(Raw & ~Copied);
+
     /// <summary>The same standard cluster, reading as zeros; its host cluster stays set aside.</summary>
     public L2Entry WithZero() => new(Raw | ZeroBit);
 

@@ -1,11 +1,16 @@
 using System.Buffers.Binary;
+using System.Text;
+using Varve.Graph;
 
 namespace Varve.Formats.Qcow2.Metadata;
 
-/// <summary>The fixed part of a snapshot table entry; extra data, ID and name follow. qcow2 specification, "Snapshot table entry".</summary>
-/// <remarks>0 u64 L1 table  8 u32 L1 size  12 u16 ID length  14 u16 name length  16 u32 date  20 u32 date, nanoseconds  24 u64 guest clock
-/// 32 u32 machine state size  36 u32 extra data size</remarks>
-internal readonly record struct SnapshotEntry(HostOffset L1Table, long L1Size, int IdSize, int NameSize, long ExtraSize)
+/// <summary>An entry of the snapshot table. qcow2 specification, "Snapshot table entry".</summary>
+/// <remarks>
+/// 0 u64 L1 table  8 u32 L1 size  12 u16 ID length  14 u16 name length  16 u32 date  20 u32 date, nanoseconds  24 u64 guest clock
+/// 32 u32 machine state size  36 u32 extra data size; extra data: 0 u64 machine state size  8 u64 disk size  16 u64 instruction count.
+/// ID, name and extra data that nobody told us about are kept byte for byte.
+/// </remarks>
+internal sealed record SnapshotEntry
 {
     /// <summary>Bytes of the fixed part.</summary>
     public const int FixedSize = 40;
@@ -16,13 +21,122 @@ internal readonly record struct SnapshotEntry(HostOffset L1Table, long L1Size, i
     /// <summary>The most bytes of all entries together the reference takes.</summary>
     public const long MaxTableBytes = 64 << 20;
 
-    /// <summary>Bytes of the whole entry, padding included.</summary>
-    public long Size => Align.Up(FixedSize + ExtraSize + IdSize + NameSize, 8);
+    /// <summary>The extra data we know: what every entry that is written has.</summary>
+    public const int KnownExtraSize = 24;
 
-    public static SnapshotEntry Read(ReadOnlySpan<byte> bytes) => new(
-        new(BinaryPrimitives.ReadInt64BigEndian(bytes)),
-        BinaryPrimitives.ReadUInt32BigEndian(bytes[8..]),
-        BinaryPrimitives.ReadUInt16BigEndian(bytes[12..]),
-        BinaryPrimitives.ReadUInt16BigEndian(bytes[14..]),
-        BinaryPrimitives.ReadUInt32BigEndian(bytes[36..]));
+    private const int ExtraWithDiskSize = 16;
+    private const ulong NoInstructionCount = ulong.MaxValue;
+
+    private static class At
+    {
+        public const int L1Table = 0, L1Size = 8, IdSize = 12, NameSize = 14, DateSeconds = 16, DateNanoseconds = 20, Clock = 24, VmStateSize = 32,
+            ExtraSize = 36;
+    }
+
+    public required HostOffset L1Table { get; init; }
+
+    /// <summary>Entries of the L1 table.</summary>
+    public required long L1Size { get; init; }
+
+    public required byte[] Id { get; init; }
+
+    public required byte[] Name { get; init; }
+
+    /// <summary>Seconds since 1970.</summary>
+    public uint DateSeconds { get; init; }
+
+    public uint DateNanoseconds { get; init; }
+
+    /// <summary>The guest's clock in nanoseconds.</summary>
+    public ulong VmClock { get; init; }
+
+    public ulong VmStateSize { get; init; }
+
+    /// <summary>Bytes of the disk; null where the entry does not say: the disk's size has not changed since.</summary>
+    public ulong? DiskSize { get; init; }
+
+    public ulong? InstructionCount { get; init; }
+
+    /// <summary>Extra data behind what we know.</summary>
+    public byte[] UnknownExtra { get; init; } = [];
+
+    /// <summary>Bytes of extra data on the disk, where the entry was read from.</summary>
+    public long StoredExtraSize { get; init; } = KnownExtraSize;
+
+    /// <summary>Bytes of the entry when it is written, padding included.</summary>
+    public int EncodedSize => (int)Align.Up(FixedSize + KnownExtraSize + UnknownExtra.Length + Id.Length + Name.Length, 8);
+
+    /// <summary>What the fixed part says about the whole entry: bytes of extra data, ID and name.</summary>
+    public static (long Extra, int Id, int Name) ReadSizes(ReadOnlySpan<byte> bytes) => (
+        BinaryPrimitives.ReadUInt32BigEndian(bytes[At.ExtraSize..]),
+        BinaryPrimitives.ReadUInt16BigEndian(bytes[At.IdSize..]),
+        BinaryPrimitives.ReadUInt16BigEndian(bytes[At.NameSize..]));
+
+    /// <summary>Bytes of the entry on the disk, padding included.</summary>
+    public static long SizeOnDisk((long Extra, int Id, int Name) sizes) => Align.Up(FixedSize + sizes.Extra + sizes.Id + sizes.Name, 8);
+
+    /// <summary>Reads an entry whose size is known to be acceptable.</summary>
+    /// <param name="bytes">The fixed part, extra data, ID and name.</param>
+    public static SnapshotEntry Read(ReadOnlySpan<byte> bytes)
+    {
+        (long extraSize, int idSize, int nameSize) = ReadSizes(bytes);
+        ReadOnlySpan<byte> extra = bytes.Slice(FixedSize, (int)extraSize), names = bytes[(FixedSize + (int)extraSize)..];
+        ulong count = extraSize >= KnownExtraSize ? BinaryPrimitives.ReadUInt64BigEndian(extra[ExtraWithDiskSize..]) : NoInstructionCount;
+        return new SnapshotEntry
+        {
+            L1Table = new(BinaryPrimitives.ReadInt64BigEndian(bytes[At.L1Table..])),
+            L1Size = BinaryPrimitives.ReadUInt32BigEndian(bytes[At.L1Size..]),
+            Id = names[..idSize].ToArray(),
+            Name = names.Slice(idSize, nameSize).ToArray(),
+            DateSeconds = BinaryPrimitives.ReadUInt32BigEndian(bytes[At.DateSeconds..]),
+            DateNanoseconds = BinaryPrimitives.ReadUInt32BigEndian(bytes[At.DateNanoseconds..]),
+            VmClock = BinaryPrimitives.ReadUInt64BigEndian(bytes[At.Clock..]),
+            VmStateSize = extraSize >= 8
+                ? BinaryPrimitives.ReadUInt64BigEndian(extra)
+                : BinaryPrimitives.ReadUInt32BigEndian(bytes[At.VmStateSize..]),
+            DiskSize = extraSize >= ExtraWithDiskSize ? BinaryPrimitives.ReadUInt64BigEndian(extra[8..]) : null,
+            InstructionCount = count == NoInstructionCount ? null : count,
+            UnknownExtra = extraSize > KnownExtraSize ? extra[KnownExtraSize..].ToArray() : [],
+            StoredExtraSize = extraSize,
+        };
+    }
+
+    /// <summary>Writes the entry, <see cref="EncodedSize"/> bytes; padding is zeroed.</summary>
+    /// <param name="bytes">Where it is written.</param>
+    /// <param name="diskSize">What an entry that does not say it means.</param>
+    public void WriteTo(Span<byte> bytes, long diskSize)
+    {
+        bytes[..EncodedSize].Clear();
+        BinaryPrimitives.WriteInt64BigEndian(bytes[At.L1Table..], L1Table.Value);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[At.L1Size..], (uint)L1Size);
+        BinaryPrimitives.WriteUInt16BigEndian(bytes[At.IdSize..], (ushort)Id.Length);
+        BinaryPrimitives.WriteUInt16BigEndian(bytes[At.NameSize..], (ushort)Name.Length);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[At.DateSeconds..], DateSeconds);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[At.DateNanoseconds..], DateNanoseconds);
+        BinaryPrimitives.WriteUInt64BigEndian(bytes[At.Clock..], VmClock);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[At.VmStateSize..], VmStateSize > uint.MaxValue ? 0 : (uint)VmStateSize);
+        BinaryPrimitives.WriteInt32BigEndian(bytes[At.ExtraSize..], KnownExtraSize + UnknownExtra.Length);
+        Span<byte> extra = bytes[FixedSize..];
+        BinaryPrimitives.WriteUInt64BigEndian(extra, VmStateSize);
+        BinaryPrimitives.WriteUInt64BigEndian(extra[8..], DiskSize ?? (ulong)diskSize);
+        BinaryPrimitives.WriteUInt64BigEndian(extra[ExtraWithDiskSize..], InstructionCount ?? NoInstructionCount);
+        UnknownExtra.CopyTo(extra[KnownExtraSize..]);
+        Span<byte> names = extra[(KnownExtraSize + UnknownExtra.Length)..];
+        Id.CopyTo(names);
+        Name.CopyTo(names[Id.Length..]);
+    }
+
+    /// <summary>As the graph knows snapshots.</summary>
+    /// <param name="diskSize">What an entry that does not say it means.</param>
+    public InternalSnapshot ToSnapshot(long diskSize) => new()
+    {
+        Id = Encoding.UTF8.GetString(Id),
+        Name = Encoding.UTF8.GetString(Name),
+        VmStateSize = (long)Math.Min(VmStateSize, long.MaxValue),
+        DateSeconds = DateSeconds,
+        DateNanoseconds = (int)Math.Min(DateNanoseconds, int.MaxValue),
+        VmClockNanoseconds = (long)Math.Min(VmClock, long.MaxValue),
+        InstructionCount = (long?)InstructionCount,
+        DiskSize = DiskSize is { } size ? (long)Math.Min(size, long.MaxValue) : diskSize,
+    };
 }

@@ -1,0 +1,119 @@
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Formats.Qcow2;
+
+/// <content>The snapshot table: read at opening, written anew whenever a snapshot comes or goes.</content>
+internal sealed partial class Qcow2Image
+{
+    /// <summary>How many bytes of snapshots' L1 tables are guarded at most: an image can claim more than memory holds.</summary>
+    private const long MaxGuardedBytes = 128 << 20;
+
+    private List<SnapshotEntry> _snapshots = [];
+    private long _snapshotTableBytes;
+
+    /// <summary>Reads the table. Nothing the entries lead to is read here.</summary>
+    private async ValueTask ReadSnapshotsAsync(bool forCheck, CancellationToken cancellationToken)
+    {
+        (_snapshots, _snapshotTableBytes) = ([], 0);
+        byte[] bytes = new byte[SnapshotEntry.FixedSize];
+        long start = _header.SnapshotTable.Value, offset = start;
+        for (int i = 0; i < _header.SnapshotCount; i++)
+        {
+            await _file.Node.ReadAsync(offset, bytes.AsMemory(0, SnapshotEntry.FixedSize), cancellationToken).ConfigureAwait(false);
+            (long extra, int id, int name) sizes = SnapshotEntry.ReadSizes(bytes);
+            bool isTooLong = sizes.extra > SnapshotEntry.MaxExtraSize;
+            if (!forCheck && isTooLong) throw Refusal(BlockErrorKind.Unsupported, $"Too much extra metadata in snapshot table entry {i}");
+            long size = SnapshotEntry.SizeOnDisk(sizes);
+            if (offset + size - start > SnapshotEntry.MaxTableBytes)
+            {
+                if (forCheck) return;   // what comes is for the check to report
+                throw Refusal(BlockErrorKind.TooLarge, "Snapshot table is too big");
+            }
+
+            if (!isTooLong)
+            {
+                if (bytes.Length < size) Array.Resize(ref bytes, (int)size);
+                await _file.Node.ReadAsync(offset, bytes.AsMemory(0, (int)size), cancellationToken).ConfigureAwait(false);
+                _snapshots.Add(SnapshotEntry.Read(bytes));
+            }
+
+            offset += size;
+            _snapshotTableBytes = offset - start;
+        }
+    }
+
+    /// <summary>Notes where the snapshot table and the snapshots' L1 tables lie. Needs the table lock.</summary>
+    private void MapSnapshots()
+    {
+        long guarded = 0;
+        foreach (SnapshotEntry entry in _snapshots)
+        {
+            // One that lies is for the check to report; it is not followed. Many long ones are guarded up to a bound.
+            if (guarded + entry.L1Size * 8 > MaxGuardedBytes || WrongL1Of(entry) is not null) continue;
+            guarded += entry.L1Size * 8;
+            MetadataMap.Add(entry.L1Table.Value, entry.L1Size * 8, MetadataKind.InactiveL1);
+        }
+
+        MetadataMap.Add(_header.SnapshotTable.Value, _snapshotTableBytes, MetadataKind.SnapshotTable);
+    }
+
+    /// <summary>Why a snapshot's L1 table cannot be one; null when it can.</summary>
+    private string? WrongL1Of(SnapshotEntry entry)
+        => entry.L1Size > Qcow2Header.MaxL1Bytes / 8 ? "Snapshot L1 table too large"
+            : entry.L1Table.Value < 0 || !Align.Is(entry.L1Table.Value, ClusterSize) || entry.L1Table.Value > long.MaxValue - entry.L1Size * 8
+                ? "Snapshot L1 table offset invalid"
+            : null;
+
+    /// <summary>Puts a new table in the place of the old: written and durable, then named by the header, in one sector with what else
+    /// the header has to say. Needs the allocator's mutex.</summary>
+    /// <param name="snapshots">The new entries.</param>
+    /// <param name="change">What else changes in the header.</param>
+    /// <param name="cancellationToken">Honoured until the first write.</param>
+    private async ValueTask ReplaceSnapshotTableAsync(
+        List<SnapshotEntry> snapshots, Func<Qcow2Header, Qcow2Header> change, CancellationToken cancellationToken)
+    {
+        long size = snapshots.Sum(s => (long)s.EncodedSize);
+        if (size > SnapshotEntry.MaxTableBytes) throw BlockException.FromErrno(Errno.EFBIG);
+        long oldHost = _header.SnapshotTable.Value, oldSize = _snapshotTableBytes;
+        ClusterAllocator.Run run = size == 0
+            ? default
+            : await _allocator.AllocateContiguousAsync((int)Align.Count(size, ClusterSize), "snapshot table", cancellationToken).ConfigureAwait(false);
+        try
+        {
+            if (size > 0) await WriteSnapshotTableAsync(run.Host, size, snapshots).ConfigureAwait(false);
+            await WritebackAsync(WritebackScope.Close, CancellationToken.None).ConfigureAwait(false);
+            await UpdateHeaderAsync(
+                h => change(h) with { SnapshotTable = new(run.Host), SnapshotCount = snapshots.Count }, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch when (!_headerIsUncertain)
+        {
+            if (size > 0) await _allocator.FreeUnlinkedAsync(run).ConfigureAwait(false);   // with the header in doubt the clusters leak instead
+            throw;
+        }
+
+        (_snapshots, _snapshotTableBytes) = (snapshots, size);
+        lock (TableLock)
+        {
+            MetadataMap.Remove(oldHost, oldSize);
+            MapSnapshots();
+            if (oldSize > 0) Reclaim.BecameDurable([new LostReference(oldHost, oldSize, DiscardReason.Other)]);
+        }
+    }
+
+    private async ValueTask WriteSnapshotTableAsync(long host, long size, List<SnapshotEntry> snapshots)
+    {
+        using IOBuffer bytes = IOBuffer.Rent((int)size);
+        int at = 0;
+        foreach (SnapshotEntry entry in snapshots)
+        {
+            entry.WriteTo(bytes.Span[at..], Length);
+            at += entry.EncodedSize;
+        }
+
+        await RefuseOverlapAsync(host, size).ConfigureAwait(false);
+        await _file.Node.WriteAsync(host, bytes.Memory, WriteFlags.None, CancellationToken.None).ConfigureAwait(false);
+        await _file.Node.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+    }
+}
