@@ -13,7 +13,8 @@ internal sealed class ConvertCommand : ImgCommand
     private const int MaxRequests = 16;
     private const long MaxSparse = 16 << 20;
 
-    private string? _sourceFormat, _options, _backingFile, _backingFormat, _snapshot;
+    private SnapshotSelector? _snapshot;
+    private string? _sourceFormat, _options, _backingFile, _backingFormat;
     private string _targetFormat = "raw";
     private string _targetCache = "unsafe";
     private CacheMode _sourceCache = CacheMode.WriteBack;
@@ -39,7 +40,7 @@ internal sealed class ConvertCommand : ImgCommand
             case "C": _offload = true; break;
             case "c": _compress = true; break;
             case "o": _options = OptionList.Append(_options, argument); break;
-            case "l": _snapshot = argument; break;
+            case "l": _snapshot = ParseSnapshot(context, argument); break;
             case "S": SetSparse(context, argument); break;
             case "p": _showProgress = true; break;
             case "t": _targetCache = argument; break;
@@ -91,6 +92,7 @@ internal sealed class ConvertCommand : ImgCommand
             sources.Add(await context.OpenAsync(new ImageArgument(name, _sourceFormat, _isOptions) { Settings = settings }, cancellationToken).ConfigureAwait(false));
         }
 
+        if (_snapshot is not null) await LoadSnapshotAsync(context, sources[0], _snapshot, cancellationToken).ConfigureAwait(false);
         RefuseWhatCannotBeRead(sources);
         if (sources.Count > 1 && _backingFile is not null)
         {
@@ -122,16 +124,38 @@ internal sealed class ConvertCommand : ImgCommand
         return 0;
     }
 
-    /// <summary>Snapshots and bitmaps are a matter of qcow2, where they are kept but not yet read; elsewhere there are none.</summary>
+    private static SnapshotSelector ParseSnapshot(ToolContext context, string argument)
+    {
+        try
+        {
+            return SnapshotSelector.Parse(argument);
+        }
+        catch (BlockException e)
+        {
+            context.Console.ReportError(e.Message);
+            throw new ToolException($"Failed in parsing snapshot param '{argument}'");
+        }
+    }
+
+    private static async ValueTask LoadSnapshotAsync(
+        ToolContext context, BlockBackend source, SnapshotSelector snapshot, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
+            await InternalSnapshots.LoadAsync(source.Node, snapshot, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            throw ToolException.From("Failed to load snapshot: ", e);
+        }
+    }
+
+    /// <summary>Bitmaps are a matter of qcow2, where they are kept but not yet copied; elsewhere there are none.</summary>
     private void RefuseWhatCannotBeRead(List<BlockBackend> sources)
     {
-        bool mayHaveThem = sources.Exists(s => s.Node.Driver.Name == "qcow2");
-        if (_snapshot is not null)
-        {
-            throw new ToolException(mayHaveThem ? "Internal snapshots cannot be read yet" : "Failed to load snapshot: Can't find snapshot");
-        }
-
-        if (_bitmaps) throw new ToolException(mayHaveThem ? "Bitmaps cannot be copied yet" : "Source lacks bitmap support");
+        if (!_bitmaps) return;
+        throw new ToolException(sources[0].Node.Driver.Name == "qcow2" ? "Bitmaps cannot be copied yet" : "Source lacks bitmap support");
     }
 
     private void CheckUsage(IReadOnlyList<string> operands)

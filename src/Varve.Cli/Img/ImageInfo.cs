@@ -20,6 +20,7 @@ internal static class ImageInfo
         if (node.ClusterSize > 0) info["cluster-size"] = (long)node.ClusterSize;
         if (node.IsEncrypted) info["encrypted"] = true;
         AddBacking(info, node);
+        if (node.GetInternalSnapshots() is { Count: > 0 } snapshots) info["snapshots"] = snapshots;
         if (node.GetSpecificInfo() is { } specific) info["format-specific"] = specific;
 
         var children = new JsonArray();
