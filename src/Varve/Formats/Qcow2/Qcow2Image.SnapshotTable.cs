@@ -22,11 +22,10 @@ internal sealed partial class Qcow2Image
         for (int i = 0; i < _header.SnapshotCount; i++)
         {
             await _file.Node.ReadAsync(offset, bytes.AsMemory(0, SnapshotEntry.FixedSize), cancellationToken).ConfigureAwait(false);
-            (long extra, int id, int name) sizes = SnapshotEntry.ReadSizes(bytes);
-            bool isTooLong = sizes.extra > SnapshotEntry.MaxExtraSize;
+            SnapshotHead head = SnapshotHead.Read(bytes);
+            bool isTooLong = head.ExtraSize > SnapshotEntry.MaxExtraSize;
             if (!forCheck && isTooLong) throw Refusal(BlockErrorKind.Unsupported, $"Too much extra metadata in snapshot table entry {i}");
-            long size = SnapshotEntry.SizeOnDisk(sizes);
-            if (offset + size - start > SnapshotEntry.MaxTableBytes)
+            if (offset + head.Size - start > SnapshotEntry.MaxTableBytes)
             {
                 if (forCheck) return;   // what comes is for the check to report
                 throw Refusal(BlockErrorKind.TooLarge, "Snapshot table is too big");
@@ -34,12 +33,12 @@ internal sealed partial class Qcow2Image
 
             if (!isTooLong)
             {
-                if (bytes.Length < size) Array.Resize(ref bytes, (int)size);
-                await _file.Node.ReadAsync(offset, bytes.AsMemory(0, (int)size), cancellationToken).ConfigureAwait(false);
+                if (bytes.Length < head.Size) Array.Resize(ref bytes, (int)head.Size);
+                await _file.Node.ReadAsync(offset, bytes.AsMemory(0, (int)head.Size), cancellationToken).ConfigureAwait(false);
                 _snapshots.Add(SnapshotEntry.Read(bytes));
             }
 
-            offset += size;
+            offset += head.Size;
             _snapshotTableBytes = offset - start;
         }
     }

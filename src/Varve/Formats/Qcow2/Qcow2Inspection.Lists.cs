@@ -23,7 +23,7 @@ internal sealed partial class Qcow2Inspection
             }
 
             if (!source.TryRead(offset, bytes)) return;
-            SnapshotEntry entry = SnapshotEntry.Read(bytes);
+            SnapshotHead entry = SnapshotHead.Read(bytes);
             offset += entry.Size;
             if (entry.ExtraSize > SnapshotEntry.MaxExtraSize)
             {
@@ -43,7 +43,7 @@ internal sealed partial class Qcow2Inspection
         if (offset > start) Place(start, offset - start, "snapshot table");
     }
 
-    private void InspectSnapshotTable(int index, SnapshotEntry entry)
+    private void InspectSnapshotTable(int index, SnapshotHead entry)
     {
         if (entry.L1Size > Qcow2Header.MaxL1Bytes / 8)
         {

@@ -66,28 +66,20 @@ internal sealed record SnapshotEntry
     /// <summary>Bytes of the entry when it is written, padding included.</summary>
     public int EncodedSize => (int)Align.Up(FixedSize + KnownExtraSize + UnknownExtra.Length + Id.Length + Name.Length, 8);
 
-    /// <summary>What the fixed part says about the whole entry: bytes of extra data, ID and name.</summary>
-    public static (long Extra, int Id, int Name) ReadSizes(ReadOnlySpan<byte> bytes) => (
-        BinaryPrimitives.ReadUInt32BigEndian(bytes[At.ExtraSize..]),
-        BinaryPrimitives.ReadUInt16BigEndian(bytes[At.IdSize..]),
-        BinaryPrimitives.ReadUInt16BigEndian(bytes[At.NameSize..]));
-
-    /// <summary>Bytes of the entry on the disk, padding included.</summary>
-    public static long SizeOnDisk((long Extra, int Id, int Name) sizes) => Align.Up(FixedSize + sizes.Extra + sizes.Id + sizes.Name, 8);
-
     /// <summary>Reads an entry whose size is known to be acceptable.</summary>
     /// <param name="bytes">The fixed part, extra data, ID and name.</param>
     public static SnapshotEntry Read(ReadOnlySpan<byte> bytes)
     {
-        (long extraSize, int idSize, int nameSize) = ReadSizes(bytes);
-        ReadOnlySpan<byte> extra = bytes.Slice(FixedSize, (int)extraSize), names = bytes[(FixedSize + (int)extraSize)..];
+        SnapshotHead head = SnapshotHead.Read(bytes);
+        int extraSize = (int)head.ExtraSize;
+        ReadOnlySpan<byte> extra = bytes.Slice(FixedSize, extraSize), names = bytes[(FixedSize + extraSize)..];
         ulong count = extraSize >= KnownExtraSize ? BinaryPrimitives.ReadUInt64BigEndian(extra[ExtraWithDiskSize..]) : NoInstructionCount;
         return new SnapshotEntry
         {
-            L1Table = new(BinaryPrimitives.ReadInt64BigEndian(bytes[At.L1Table..])),
-            L1Size = BinaryPrimitives.ReadUInt32BigEndian(bytes[At.L1Size..]),
-            Id = names[..idSize].ToArray(),
-            Name = names.Slice(idSize, nameSize).ToArray(),
+            L1Table = head.L1Table,
+            L1Size = head.L1Size,
+            Id = names[..head.IdSize].ToArray(),
+            Name = names.Slice(head.IdSize, head.NameSize).ToArray(),
             DateSeconds = BinaryPrimitives.ReadUInt32BigEndian(bytes[At.DateSeconds..]),
             DateNanoseconds = BinaryPrimitives.ReadUInt32BigEndian(bytes[At.DateNanoseconds..]),
             VmClock = BinaryPrimitives.ReadUInt64BigEndian(bytes[At.Clock..]),
