@@ -8,9 +8,6 @@ internal sealed partial class Qcow2Image
 {
     protected internal override bool KeepsVmState => true;
 
-    /// <summary>The guest offset at which machine state begins.</summary>
-    private long VmStateOffset => _header.L1EntriesFor(Length) * _l2.BytesPerTable;
-
     /// <inheritdoc/>
     protected internal override ValueTask ReadVmStateAsync(long position, Memory<byte> buffer, CancellationToken cancellationToken)
     {

@@ -18,18 +18,19 @@ public sealed class Qcow2SnapshotPropertyTests : IDisposable
 
     [Theory]
     [InlineData(9, 16, "v3", false)]
+    [InlineData(14, 16, "v3", false, true)]
     [InlineData(9, 8, "v3", true)]
     [InlineData(12, 64, "v3", false)]
     [InlineData(16, 16, "v3", true)]
     [InlineData(12, 16, "v2", false)]
     [InlineData(10, 32, "v3", false)]
-    public async Task Snapshots_hold_what_the_disk_held(int clusterBits, int refcountBits, string version, bool lazy)
+    public async Task Snapshots_hold_what_the_disk_held(int clusterBits, int refcountBits, string version, bool lazy, bool isExtended = false)
     {
         for (int seed = 0; seed < 2; seed++)
         {
             await RunAsync(seed + clusterBits * 10, clusterBits, $$"""
                 {"cluster-size": {{1 << clusterBits}}, "refcount-bits": {{refcountBits}}, "version": "{{version}}"
-                 {{(lazy ? ", \"lazy-refcounts\": true" : "")}} }
+                 {{(lazy ? ", \"lazy-refcounts\": true" : "")}} {{(isExtended ? ", \"extended-l2\": true" : "")}} }
                 """, mayResize: version == "v3");
         }
     }
