@@ -40,6 +40,9 @@ public sealed class ReferencePolicy
     /// <param name="holder">The canonical path of the image that holds the name, when it is a plain file.</param>
     internal bool AllowsFile(string path, string? holder) => _allows(path, holder);
 
+    /// <summary>Whether no name is ever followed: none needs to be looked at.</summary>
+    internal bool AllowsNothing => ReferenceEquals(this, Nothing);
+
     /// <summary>Whether names that are no plain files (protocols, <c>json:</c>) may be followed.</summary>
     internal bool AllowsAnything => ReferenceEquals(this, Everything);
 

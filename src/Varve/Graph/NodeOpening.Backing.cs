@@ -86,9 +86,8 @@ internal sealed partial class NodeOpening
         BlockNode parent, string name, string? recordedFormat, JsonObject options, ChildRole role, CancellationToken cancellationToken)
     {
         bool isBacking = (role & ChildRole.Cow) != 0;
-        OpenContext context = isBacking ? Descend(parent, name) : Context;
-        string? path = Graph.PlainPathOf(name);
-        context = context with { Allowed = RequireAllowed(parent, name, path, recordedFormat) };
+        AllowedFile? allowed = RequireAllowed(parent, name, recordedFormat);
+        OpenContext context = (isBacking ? Descend(parent, name) : Context) with { Allowed = allowed };
 
         if (!string.IsNullOrEmpty(recordedFormat) && isBacking) options.TryAdd("driver", recordedFormat);
         return await Graph.OpenDescribedAsync(
@@ -122,9 +121,11 @@ internal sealed partial class NodeOpening
 
     private string Identity(string name) => Graph.PlainPathOf(name) is { } path ? FileNames.RealPath(path) ?? path : name;
 
-    private AllowedFile? RequireAllowed(BlockNode parent, string name, string? path, string? recordedFormat)
+    /// <summary>Asks the policy; the first thing that is done with a name. Where nothing is allowed not even a directory is looked at.</summary>
+    private AllowedFile? RequireAllowed(BlockNode parent, string name, string? recordedFormat)
     {
         if (Context.References.AllowsAnything) return null;
+        string? path = Context.References.AllowsNothing ? null : Graph.PlainPathOf(name);
         bool isPlain = path is not null && (string.IsNullOrEmpty(recordedFormat) || Graph.Drivers.Find(recordedFormat) is { IsFormat: true });
         string holder = HolderOf(parent);
         if (isPlain && FileNames.CanonicalPath(path!) is { } real && Context.References.AllowsFile(real, RealPathOf(parent, holder))) return new(path!, real);

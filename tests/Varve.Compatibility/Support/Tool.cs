@@ -22,6 +22,7 @@ internal sealed record Tool(string Name, string? Path)
     public static Tool NbdInfo { get; } = Find("nbdinfo");
     public static Tool NbdCopy { get; } = Find("nbdcopy");
     public static Tool Bash { get; } = Find("bash");
+    public static Tool Strace { get; } = Find("strace");
 
     /// <summary>Our executable, as eng/build leaves it.</summary>
     public static Tool Varve { get; } = Ours("varve");
