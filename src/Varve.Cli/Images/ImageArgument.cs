@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Varve.Graph;
 
 namespace Varve.Cli.Images;
@@ -15,6 +16,9 @@ internal sealed record ImageArgument(string Text, string? Format, bool IsOptions
 
     /// <summary>Look at metadata only.</summary>
     public bool NoIO { get; init; }
+
+    /// <summary>More options of the node, beside what a plain name says.</summary>
+    public JsonObject? MoreOptions { get; init; }
 
     /// <summary>The exit status when it cannot be opened.</summary>
     public int OpenFailure { get; init; } = 1;

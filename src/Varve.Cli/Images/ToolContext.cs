@@ -39,7 +39,7 @@ internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
             NodeSettings settings = image.Settings;
             if (!image.IsOptions)
             {
-                var options = new JsonObject();
+                JsonObject options = image.MoreOptions ?? [];
                 if (image.Format is not null) options["driver"] = image.Format;
                 return await Graph.OpenImageAsync(image.Text, options, context, settings, cancellationToken).ConfigureAwait(false);
             }

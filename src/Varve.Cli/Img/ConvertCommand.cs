@@ -18,6 +18,7 @@ internal sealed class ConvertCommand : ImgCommand
     private string _targetFormat = "raw";
     private string _targetCache = "unsafe";
     private CacheMode _sourceCache = CacheMode.WriteBack;
+    private readonly System.Text.Json.Nodes.JsonObject _keySecrets = [];
     private bool _isOptions, _isTargetOptions, _targetExists, _targetIsZero, _forceShare, _compress, _offload, _salvage, _quiet, _showProgress,
         _outOfOrder, _bitmaps, _skipBrokenBitmaps;
     private int _requests = 8;
@@ -114,7 +115,7 @@ internal sealed class ConvertCommand : ImgCommand
             BytesPerSecond = _rate,
             CompressedUnit = _compress ? target.Node.ClusterSize : 0,
             IsSalvaging = _salvage,
-            IsTargetZero = _targetIsZero || (!_targetExists && target.Node.BackingChild is null),
+            IsTargetZero = _targetIsZero || (!_targetExists && target.Node.BackingChild is null && target.Node.ReadsZeroWhenNew),
             SkipsBacking = target.Node.BackingChild is not null,
         };
         await copy.RunAsync(cancellationToken).ConfigureAwait(false);
@@ -185,6 +186,10 @@ internal sealed class ConvertCommand : ImgCommand
             CheckCompression(values);
             await CheckBackingOpensAsync(context, name, values, cancellationToken).ConfigureAwait(false);
             await format.CreateAsync(context.Graph, name, values, cancellationToken).ConfigureAwait(false);
+            foreach (CreationOption option in options.Where(o => o.Name is "key-secret" or "encrypt.key-secret"))
+            {
+                if (values.Given(option.Name) is { } secret) _keySecrets[option.Name] = secret;   // what was created is opened with the same
+            }
         }
         catch (BlockException e) when (e.Kind == BlockErrorKind.TooLarge)
         {
@@ -246,7 +251,8 @@ internal sealed class ConvertCommand : ImgCommand
     {
         NodeSettings settings = cache.Apply(new() { ReadOnly = false, Discard = _sparse != 0 });
         string? format = _isTargetOptions ? null : _targetFormat;
-        return context.OpenAsync(new ImageArgument(name, format, _isTargetOptions) { Settings = settings }, cancellationToken);
+        return context.OpenAsync(
+            new ImageArgument(name, format, _isTargetOptions) { Settings = settings, MoreOptions = _keySecrets }, cancellationToken);
     }
 
     private static ToolException NotCompressible() => new("Compression not supported for this file format");

@@ -14,6 +14,9 @@ internal abstract class CreationFormat
     /// <summary>What may be given, in the order tools show it.</summary>
     public abstract IReadOnlyList<CreationOption> Options { get; }
 
+    /// <summary>Whether an image with these options is of a size that somebody must say.</summary>
+    public virtual bool NeedsSize(CreationOptionValues values) => true;
+
     /// <summary>Creates the image. Takes the control lock itself, whenever it opens or closes a node.</summary>
     /// <param name="graph">Nodes needed on the way are opened in it, and closed again.</param>
     /// <param name="filename">A path, or a name with a protocol prefix.</param>
@@ -27,6 +30,7 @@ internal abstract class CreationFormat
     {
         "raw" => new RawCreation(),
         "file" => new FileCreation(),
+        "luks" => new LuksCreation(),
         "qcow2" => new Qcow2Creation(),
         _ => null,
     };

@@ -52,7 +52,7 @@ internal static class ImageCreator
 
         SetBacking(values, request);
         await CheckBackingAsync(graph, request, values, context, cancellationToken).ConfigureAwait(false);
-        if (values.Given("size") is null) throw Invalid("Image creation needs a size parameter");
+        if (values.Given("size") is null && format.NeedsSize(values)) throw Invalid("Image creation needs a size parameter");
 
         announce?.Invoke($"Formatting '{request.Filename}', fmt={format.Name} {values.Describe()}");
         try

@@ -16,11 +16,8 @@ internal sealed class Qcow2Creation : CreationFormat
         ("refcount_bits", "refcount-bits"), ("compression_type", "compression-type"), ("extended_l2", "extended-l2"),
     ];
 
-    public override string Name => "qcow2";
-
-    public override IReadOnlyList<CreationOption> Options { get; } =
+    private static readonly CreationOption[] s_encryption =
     [
-        new("encryption", Switch, "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"),
         new("encrypt.format", Text, "Encrypt the image, format choices: 'aes', 'luks'"),
         new("encrypt.key-secret", Text, "ID of secret providing qcow AES key or LUKS passphrase"),
         new("encrypt.cipher-alg", Text, "Name of encryption cipher algorithm"),
@@ -29,6 +26,14 @@ internal sealed class Qcow2Creation : CreationFormat
         new("encrypt.ivgen-hash-alg", Text, "Name of IV generator hash algorithm"),
         new("encrypt.hash-alg", Text, "Name of encryption hash algorithm"),
         new("encrypt.iter-time", Number, "Time to spend in PBKDF in milliseconds"),
+    ];
+
+    public override string Name => "qcow2";
+
+    public override IReadOnlyList<CreationOption> Options { get; } =
+    [
+        new("encryption", Switch, "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"),
+        .. s_encryption,
         new("cluster_size", Size, "qcow2 cluster size", "65536"),
         new("extended_l2", Switch, "Extended L2 tables", "off"),
         new("preallocation", Text, "Preallocation mode (allowed values: off, metadata, falloc, full)"),
@@ -46,46 +51,30 @@ internal sealed class Qcow2Creation : CreationFormat
     public override async ValueTask CreateAsync(
         BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
     {
-        var made = new List<(BlockNode Node, string Filename)>();
-        bool complete = false;
-        try
+        var files = new CreatedFiles(graph);
+        await using (files.ConfigureAwait(false))
         {
             JsonObject options = Translate(values);
-            await MakeFileAsync(graph, filename, values, made, cancellationToken).ConfigureAwait(false);
-            options["file"] = made[0].Node.NodeName;
+            options["file"] = await files.MakeAsync(filename, values, cancellationToken).ConfigureAwait(false);
             if (values.Given("data_file") is { } dataFile)
             {
-                await MakeFileAsync(graph, dataFile, values, made, cancellationToken).ConfigureAwait(false);
-                options["data-file"] = made[1].Node.NodeName;
+                options["data-file"] = await files.MakeAsync(dataFile, values, cancellationToken).ConfigureAwait(false);
             }
 
             await RunAsync(graph, "qcow2", options, cancellationToken).ConfigureAwait(false);
-            complete = true;
-        }
-        finally
-        {
-            using (await graph.ControlLock.EnterAsync(CancellationToken.None).ConfigureAwait(false))
-            {
-                foreach ((BlockNode node, _) in made) await graph.ReleaseAsync(node).ConfigureAwait(false);
-            }
-
-            if (!complete) DeleteFiles(graph, made.Select(m => m.Filename));
+            files.Keep();
         }
     }
 
     private static JsonObject Translate(CreationOptionValues values)
     {
-        if (values["encryption"] == "on" || values.Given("encrypt.format") is not null)
-        {
-            throw new BlockException(BlockErrorKind.Unsupported, "Encrypted qcow2 images cannot be created yet");
-        }
-
         var options = new JsonObject();
         foreach ((string option, string member) in s_members)
         {
             if (values[option] is { } value) options[member] = value;
         }
 
+        if (TranslateEncryption(values) is { } encryption) options["encrypt"] = encryption;
         long size = long.Parse(values["size"]!, CultureInfo.InvariantCulture);
         options["size"] = Align.Up(size, Align.SectorSize).ToString(CultureInfo.InvariantCulture);
         if (values.Given("compat") is { } compat)
@@ -96,19 +85,27 @@ internal sealed class Qcow2Creation : CreationFormat
         return options;
     }
 
-    private static async ValueTask MakeFileAsync(
-        BlockGraph graph, string filename, CreationOptionValues values, List<(BlockNode Node, string Filename)> made, CancellationToken cancellationToken)
+    private static JsonObject? TranslateEncryption(CreationOptionValues values)
     {
-        await FileCreation.CreateFileAsync(graph, filename, size: "0", preallocation: null, values, cancellationToken).ConfigureAwait(false);
-        JsonObject options = graph.Drivers.Find("file")!.ParseFilename(filename);
-        options["driver"] = "file";
-        using IDisposable held = await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
-        made.Add((await graph.OpenNodeAsync(options, new OpenContext(), cancellationToken: cancellationToken).ConfigureAwait(false), filename));
-    }
+        const string Prefix = "encrypt.";
+        var options = new JsonObject();
+        foreach (CreationOption option in s_encryption)
+        {
+            if (values.Given(option.Name) is { } value) options[option.Name[Prefix.Length..]] = value;
+        }
 
-    /// <summary>Half an image is of no use to anybody: what this creation made goes when it fails.</summary>
-    private static void DeleteFiles(BlockGraph graph, IEnumerable<string> filenames)
-    {
-        foreach (string filename in filenames) File.Delete((string)graph.Drivers.Find("file")!.ParseFilename(filename)["filename"]!);
+        if (values.Given("encryption") == "on")
+        {
+            if (options.ContainsKey("format"))
+            {
+                throw new BlockException(BlockErrorKind.Invalid, "'encrypt.format' and its alias 'encryption' can't be used at the same time");
+            }
+
+            options["format"] = "aes";
+        }
+
+        if (options.Count == 0) return null;
+        if ((string?)options["format"] == "aes") options["format"] = "qcow";   // blockdev-create's word for it
+        return options;
     }
 }

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 
 namespace Varve.Crypto;
@@ -35,6 +36,36 @@ internal abstract record DigestAlgorithm(string Name, int Size)
         public override void Hash(ReadOnlySpan<byte> data, Span<byte> digest) => CryptographicOperations.HashData(Algorithm, data, digest);
 
         public override void DeriveKey(ReadOnlySpan<byte> password, ReadOnlySpan<byte> salt, int iterations, Span<byte> key)
-            => Rfc2898DeriveBytes.Pbkdf2(password, salt, key, iterations, Algorithm);
+        {
+            if (Algorithm == HashAlgorithmName.MD5) DeriveStepByStep(password, salt, iterations, key);   // the platform leaves it out
+            else Rfc2898DeriveBytes.Pbkdf2(password, salt, key, iterations, Algorithm);
+        }
+
+        private void DeriveStepByStep(ReadOnlySpan<byte> password, ReadOnlySpan<byte> salt, int iterations, Span<byte> key)
+        {
+            using var hmac = IncrementalHash.CreateHMAC(Algorithm, password);
+            Span<byte> index = stackalloc byte[4], step = stackalloc byte[Size], sum = stackalloc byte[Size];
+            for (int block = 1; !key.IsEmpty; block++)
+            {
+                BinaryPrimitives.WriteInt32BigEndian(index, block);
+                hmac.AppendData(salt);
+                hmac.AppendData(index);
+                hmac.GetHashAndReset(step);
+                step.CopyTo(sum);
+                for (int i = 1; i < iterations; i++)
+                {
+                    hmac.AppendData(step);
+                    hmac.GetHashAndReset(step);
+                    Xor.Of(sum, step, sum);
+                }
+
+                int length = Math.Min(Size, key.Length);
+                sum[..length].CopyTo(key);
+                key = key[length..];
+            }
+
+            CryptographicOperations.ZeroMemory(step);
+            CryptographicOperations.ZeroMemory(sum);
+        }
     }
 }

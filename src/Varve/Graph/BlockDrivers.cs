@@ -1,3 +1,4 @@
+using Varve.Formats.Luks;
 using Varve.Formats.Qcow2;
 using Varve.Formats.Raw;
 using Varve.Protocols.File;
@@ -16,6 +17,7 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
         new FileDriver(),
         new NullDriver("null-co"),
         new NullDriver("null-aio"),
+        new LuksDriver(),
         new Qcow2Driver(),
         new RawDriver(),
         new Filters.BlkDebug.BlkDebugDriver(),

@@ -54,6 +54,9 @@ internal abstract partial class BlockNode
     /// <summary>Whether the image is encrypted.</summary>
     public virtual bool IsEncrypted => false;
 
+    /// <summary>Whether an image that was just created, and what a resize adds to one, reads as zeros.</summary>
+    public virtual bool ReadsZeroWhenNew => true;
+
     /// <summary>QMP's <c>ImageInfoSpecific</c>: <c>{"type": ..., "data": {...}}</c>; null where the driver has none.</summary>
     public virtual JsonObject? GetSpecificInfo() => null;
 

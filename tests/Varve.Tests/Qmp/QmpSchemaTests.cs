@@ -71,8 +71,9 @@ public sealed class QmpSchemaTests
             Compare($"{command.Name}", s_byName, (string)s_byName[command.Name]["arg-type"]!, theirs, (string)entry["arg-type"]!, differences, []);
         }
 
-        // Ours on top: the reference makes raw images by making the file.
+        // Ours on top: the reference makes raw images by making the file. Detached LUKS headers are newer than it.
         differences.RemoveAll(d => d.StartsWith("blockdev-create.options<raw>.", StringComparison.Ordinal));
+        differences.RemoveAll(d => d.Contains("<luks>.header", StringComparison.Ordinal) || d.Contains("<luks>.file: optional", StringComparison.Ordinal));
         Assert.Empty(differences);
     }
 
@@ -137,7 +138,6 @@ public sealed class QmpSchemaTests
             }
 
             if (member.AsObject().ContainsKey("default") != theirMember.AsObject().ContainsKey("default")) differences.Add($"{at}: optional differs");
-            if (name == "encrypt") continue;   // refused by name whatever it holds, so any type is taken
             Compare(at, ours, (string)member["type"]!, theirs, (string)theirMember["type"]!, differences, seen);
         }
 

@@ -20,13 +20,19 @@ internal sealed class LuksVolume(BlockNode node, long start, LuksHeader header, 
 {
     public LuksHeader Header { get; private set; } = header;
 
-    /// <summary>Reads and checks a header.</summary>
-    public static async ValueTask<LuksVolume> OpenAsync(BlockNode node, long start, CancellationToken cancellationToken)
+    /// <summary>Reads and checks a header; <paramref name="size"/> bytes belong to it, and no key material lies outside of them.</summary>
+    public static async ValueTask<LuksVolume> OpenAsync(
+        BlockNode node, long start, CancellationToken cancellationToken, long size = long.MaxValue)
     {
         byte[] bytes = new byte[LuksHeader.Size];
         await node.ReadAsync(start, bytes, cancellationToken).ConfigureAwait(false);
         LuksHeader.TryRead(bytes, out LuksHeader? header)?.Throw(node.NodeName);
-        return new LuksVolume(node, start, header!, node.Graph.Time);
+        if (header!.Slots.Any(s => s.MaterialOffset + header.MaterialSize > size))
+        {
+            throw new BlockException(BlockErrorKind.Invalid, "Request for data outside of extension header") { NodeName = node.NodeName };
+        }
+
+        return new LuksVolume(node, start, header, node.Graph.Time);
     }
 
     /// <summary>Writes the header of a new volume with its first key slot, and makes it durable. Nothing else is touched.</summary>
@@ -57,6 +63,9 @@ internal sealed class LuksVolume(BlockNode node, long start, LuksHeader header, 
 
         throw new BlockException(BlockErrorKind.Denied, "Invalid password, cannot unlock any keyslot");
     }
+
+    /// <summary>What reads and writes the payload; the caller disposes it.</summary>
+    public SectorCipher CreateCipher(SecretBytes key) => new(Header.Cipher, key.Span);
 
     /// <summary>The key, if the passphrase opens that slot; null otherwise.</summary>
     public async ValueTask<SecretBytes?> TrySlotAsync(int index, SecretBytes passphrase, CancellationToken cancellationToken)

@@ -3,6 +3,7 @@ using System.Numerics;
 using System.Text.Json.Nodes;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
+using Varve.Objects;
 
 namespace Varve.Formats.Qcow2;
 
@@ -37,9 +38,14 @@ internal sealed record Qcow2CreateOptions
     /// <summary>L2 entries with 32 subclusters.</summary>
     public bool ExtendedL2 { get; init; }
 
+    /// <summary>Null: the image is not encrypted.</summary>
+    public Qcow2Encryption? Encryption { get; init; }
+
     /// <summary>Reads and validates the members of <c>blockdev-create</c>; their types have been checked.</summary>
+    /// <param name="options">The members.</param>
+    /// <param name="objects">Where the secret of an encrypted image is.</param>
     /// <exception cref="BlockException">In the reference's words.</exception>
-    public static Qcow2CreateOptions FromJson(JsonObject options)
+    public static Qcow2CreateOptions FromJson(JsonObject options, ObjectRegistry objects)
     {
         RefuseUnsupported(options);
         string version = (string?)options["version"] ?? "v3";
@@ -57,7 +63,7 @@ internal sealed record Qcow2CreateOptions
             ExtendedL2 = (bool?)options["extended-l2"] ?? false,
         };
         result.Validate();
-        return result;
+        return result with { Encryption = Qcow2Encryption.FromJson(options["encrypt"] as JsonObject, objects) };
     }
 
     /// <summary>Checks what options demand of each other.</summary>
@@ -109,7 +115,7 @@ internal sealed record Qcow2CreateOptions
     /// <summary>What this version of ours does not create yet is refused by name, before anything is written.</summary>
     private static void RefuseUnsupported(JsonObject options)
     {
-        foreach (string name in new[] { "data-file", "encrypt" })
+        foreach (string name in new[] { "data-file" })
         {
             if (options[name] is not null) throw Unsupported(name);
         }

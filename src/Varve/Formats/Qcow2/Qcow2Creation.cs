@@ -1,4 +1,6 @@
+using System.Buffers.Binary;
 using System.Text;
+using Varve.Crypto.Luks;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 using Varve.IO;
@@ -37,9 +39,33 @@ internal sealed class Qcow2Creation
                 _layout.L2Table(table), _layout.ClusterSize, (bytes, first) => FillL2(bytes, table, first), cancellationToken).ConfigureAwait(false);
         }
 
+        await CreateEncryptionAsync(cancellationToken).ConfigureAwait(false);
         await _file.FlushAsync(cancellationToken).ConfigureAwait(false);
         await _file.WriteAsync(0, _headerCluster, WriteFlags.None, cancellationToken).ConfigureAwait(false);
         await _file.FlushAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Makes a key, and writes the LUKS header with its first slot.</summary>
+    private async ValueTask CreateEncryptionAsync(CancellationToken cancellationToken)
+    {
+        if (_layout.Options.Encryption is not { Volume: { } volume } encryption) return;
+        await _file.RunAsync(
+            static async (node, create, token) =>
+            {
+                await LuksVolume.CreateAsync(node, create.Start, create.volume, isDetached: false, create.Passphrase, token).ConfigureAwait(false);
+                return true;
+            },
+            (Start: _layout.OffsetOf(_layout.EncryptionHeader).Value, volume, encryption.Passphrase),
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Where the LUKS header lies, and how long it is.</summary>
+    private HeaderExtension EncryptionPointer()
+    {
+        byte[] data = new byte[16];
+        BinaryPrimitives.WriteInt64BigEndian(data, _layout.OffsetOf(_layout.EncryptionHeader).Value);
+        BinaryPrimitives.WriteInt64BigEndian(data.AsSpan(8), _layout.Options.Encryption!.HeaderSize);
+        return new HeaderExtension(HeaderExtension.CryptoHeader, data);
     }
 
     /// <summary>Empties the file and gives it its length and space. One of a fixed length must be long enough; then its old content,
@@ -107,7 +133,7 @@ internal sealed class Qcow2Creation
         long first = firstByte / 8;
         for (int i = 0; i < bytes.Length / 8 && first + i < count; i++)
         {
-            System.Buffers.Binary.BinaryPrimitives.WriteUInt64BigEndian(bytes[(i * 8)..], entry(first + i));
+            BinaryPrimitives.WriteUInt64BigEndian(bytes[(i * 8)..], entry(first + i));
         }
     }
 
@@ -127,6 +153,7 @@ internal sealed class Qcow2Creation
         _layout.Header.WriteTo(bytes);
         var extensions = new List<HeaderExtension>();
         if (_layout.Options.BackingFormat is { } format) extensions.Add(new(HeaderExtension.BackingFormat, Encoding.UTF8.GetBytes(format)));
+        if (_layout.Options.Encryption is { Volume: not null }) extensions.Add(EncryptionPointer());
         if (FeatureNameTable.ForNewImage(_layout.Options.Version, _layout.ClusterSize) is { } table) extensions.Add(table);
         byte[] name = Encoding.UTF8.GetBytes(_layout.Options.BackingFile ?? "");
         HeaderCluster.TryRead(bytes, out HeaderCluster? plain)?.Throw("");

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Varve.Crypto.Luks;
 using Varve.Graph;
 using Varve.Options;
 
@@ -9,6 +10,15 @@ namespace Varve.Formats.Qcow2;
 internal sealed partial class Qcow2Driver
 {
     private static readonly EnumType s_version = new("BlockdevQcow2Version", ["v2", "v3"]);
+    private static readonly ObjectType s_encryption = new("QCryptoBlockCreateOptions",
+        [OptionMember.Required("format", new EnumType("QCryptoBlockFormat", ["qcow", "luks"]))],
+        Tag: "format",
+        new Dictionary<string, ObjectType>(StringComparer.Ordinal)
+        {
+            ["qcow"] = new("QCryptoBlockOptionsQCow", [OptionMember.Optional("key-secret", OptionType.Str)]),
+            ["luks"] = new("QCryptoBlockCreateOptionsLUKS", LuksCreateOptions.Members),
+        });
+
     private static readonly EnumType s_compressionType = new("Qcow2CompressionType", ["zlib", "zstd"]);
 
     public override IReadOnlyList<OptionMember> CreateOptions { get; } =
@@ -21,7 +31,7 @@ internal sealed partial class Qcow2Driver
         OptionMember.Optional("version", s_version),
         OptionMember.Optional("backing-file", OptionType.Str),
         OptionMember.Optional("backing-fmt", BlockdevSchema.Driver),
-        OptionMember.Optional("encrypt", OptionType.Any),
+        OptionMember.Optional("encrypt", s_encryption),
         OptionMember.Optional("cluster-size", OptionType.Size),
         OptionMember.Optional("preallocation", BlockdevSchema.Preallocation),
         OptionMember.Optional("lazy-refcounts", OptionType.Bool),
@@ -37,9 +47,10 @@ internal sealed partial class Qcow2Driver
         using (await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
         {
             (backend, create) = await graph.OpenForCreationAsync(
-                options["file"], () => Qcow2CreateOptions.FromJson(options), cancellationToken).ConfigureAwait(false);
+                options["file"], () => Qcow2CreateOptions.FromJson(options, graph.Objects), cancellationToken).ConfigureAwait(false);
         }
 
+        using Qcow2Encryption? encryption = create.Encryption;
         try
         {
             await new Qcow2Creation(backend, create).RunAsync(cancellationToken).ConfigureAwait(false);

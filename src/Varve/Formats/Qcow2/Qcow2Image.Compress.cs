@@ -18,6 +18,8 @@ internal sealed partial class Qcow2Image
     private async ValueTask WriteCompressedAsync(long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
         bool isWhole = Align.Is(buffer.Length, ClusterSize) || offset + buffer.Length == Length;
+        // Differs from QEMU: it stores the clusters as they are, for everybody to read.
+        if (IsEncrypted) throw BlockException.FromErrno(Errno.EOPNOTSUPP, "Compression and encryption not supported at the same time");
         if (!Align.Is(offset, ClusterSize) || !isWhole) throw BlockException.FromErrno(Errno.EINVAL);
         await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
         if (buffer.Length <= ClusterSize)

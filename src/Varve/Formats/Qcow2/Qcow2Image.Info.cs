@@ -20,6 +20,7 @@ internal sealed partial class Qcow2Image
         if (_header.Version >= 3) data["lazy-refcounts"] = (_header.Compatible & Qcow2Compatible.LazyRefcounts) != 0;
         if (_storedBitmaps.Count > 0) data["bitmaps"] = new JsonArray([.. _storedBitmaps.Select(Describe)]);
         data["refcount-bits"] = _header.RefcountBits;
+        if (DescribeEncryption() is { } encryption) data["encrypt"] = encryption;
         if (_header.Version >= 3)
         {
             data["corrupt"] = (_header.Incompatible & Qcow2Incompatible.Corrupt) != 0;

@@ -17,6 +17,7 @@ internal sealed partial class Qcow2Image
         _file = await opening.OpenRequiredChildAsync(this, "file", ChildRole.Image, cancellationToken).ConfigureAwait(false);
         await ReadHeaderAsync(opening.Context.ForCheck, cancellationToken).ConfigureAwait(false);
         _options = Qcow2RuntimeOptions.Take(opening, _header);
+        await OpenEncryptionAsync(opening, cancellationToken).ConfigureAwait(false);
         Reclaim = new Reclaim(ClusterSize);
         _compressed = new CompressedClusters(_file, _header.ClusterBits, _header.CompressionType);
         _compressor = new ClusterCompressor(_header.CompressionType);
@@ -46,6 +47,7 @@ internal sealed partial class Qcow2Image
         }
 
         (RecordedBackingFile, RecordedBackingFormat) = (cluster.BackingFile, cluster.BackingFormat);
+        ReadEncryptionPointer(cluster);
         await ReadBitmapsAsync(cluster, cancellationToken).ConfigureAwait(false);
     }
 
@@ -72,8 +74,6 @@ internal sealed partial class Qcow2Image
         string? what = (_header.Incompatible & ~Supported) switch
         {
             var bits when (bits & Qcow2Incompatible.DataFile) != 0 => "external data file",
-            _ when _header.CryptMethod == 1 => "AES encryption",
-            _ when _header.CryptMethod == 2 => "LUKS encryption",
             _ => null,
         };
         if (what is not null) throw new BlockException(BlockErrorKind.Unsupported, $"Unsupported qcow2 feature(s): {what}") { NodeName = NodeName };

@@ -33,6 +33,7 @@ internal sealed partial class Qcow2Image
             throw;
         }
 
+        if (_cipher is not null) return DecryptAndExitAsync(read, host, offset, buffer, ticket);
         if (!read.IsCompletedSuccessfully) return ExitLaterAsync(read, ticket);
         read.GetAwaiter().GetResult();
         Reclaim.Exit(ticket);
@@ -94,6 +95,7 @@ internal sealed partial class Qcow2Image
                 case MappingKind.Data:
                     await _file.Node.DebugEventAsync(BlkdebugEvent.ReadAio).ConfigureAwait(false);
                     await _file.Node.ReadAsync(mapping.Host, piece, cancellationToken).ConfigureAwait(false);
+                    Decrypt(mapping.Host, offset, piece.Span);
                     break;
                 case MappingKind.Compressed:
                     await _compressed.ReadAsync(mapping.Entry, (int)(offset & (ClusterSize - 1)), piece, cancellationToken).ConfigureAwait(false);
@@ -194,8 +196,11 @@ internal sealed partial class Qcow2Image
     private static bool IsSameRun(Mapping first, Mapping next, long distance)
         => first.Kind == next.Kind && next.Host == (first.Host == 0 ? 0 : first.Host + distance);
 
+    /// <summary>Where the data lies is told only to those who could read it there.</summary>
     private BlockStatus StatusOf(Mapping mapping, long length) => mapping.Kind switch
     {
+        MappingKind.Data when IsEncrypted => new(BlockStatusFlags.Data | BlockStatusFlags.Allocated, length),
+        MappingKind.ZeroAllocated when IsEncrypted => new(BlockStatusFlags.Zero | BlockStatusFlags.Allocated, length),
         MappingKind.Data => new(
             BlockStatusFlags.Data | BlockStatusFlags.Allocated | BlockStatusFlags.OffsetValid, length, mapping.Host, _file.Node),
         MappingKind.Compressed => new(BlockStatusFlags.Data | BlockStatusFlags.Allocated | BlockStatusFlags.Compressed, length),

@@ -36,8 +36,8 @@ internal sealed partial class Qcow2Image
         {
             ValueTask announced = _file.Node.DebugEventAsync(BlkdebugEvent.WriteAio);
             write = announced.IsCompletedSuccessfully
-                ? _file.Node.WriteAsync(host, buffer, WriteFlags.None, cancellationToken)
-                : WriteAnnouncedAsync(announced, host, buffer, cancellationToken);
+                ? WriteDataAsync(host, offset, buffer, cancellationToken)
+                : WriteAnnouncedAsync(announced, host, offset, buffer, cancellationToken);
         }
         catch
         {
@@ -55,10 +55,11 @@ internal sealed partial class Qcow2Image
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask WriteAnnouncedAsync(ValueTask announced, long host, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
+    private async ValueTask WriteAnnouncedAsync(
+        ValueTask announced, long host, long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
         await announced.ConfigureAwait(false);
-        await _file.Node.WriteAsync(host, buffer, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+        await WriteDataAsync(host, offset, buffer, cancellationToken).ConfigureAwait(false);
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
@@ -72,7 +73,7 @@ internal sealed partial class Qcow2Image
             {
                 Mapping mapping = await MapAsync(offset, buffer.Length, cancellationToken, forWriting: true).ConfigureAwait(false);
                 int done = mapping is { Kind: MappingKind.Data, IsCopied: true }
-                    ? await WriteInPlaceAsync(mapping, buffer[..(int)mapping.Length], cancellationToken).ConfigureAwait(false)
+                    ? await WriteInPlaceAsync(mapping, offset, buffer[..(int)mapping.Length], cancellationToken).ConfigureAwait(false)
                     : await AllocateAndWriteAsync(offset, buffer, cancellationToken).ConfigureAwait(false);
                 offset += done;
                 buffer = buffer[done..];
@@ -86,11 +87,11 @@ internal sealed partial class Qcow2Image
         await RelieveReclaimAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    private async ValueTask<int> WriteInPlaceAsync(Mapping mapping, ReadOnlyMemory<byte> piece, CancellationToken cancellationToken)
+    private async ValueTask<int> WriteInPlaceAsync(Mapping mapping, long offset, ReadOnlyMemory<byte> piece, CancellationToken cancellationToken)
     {
         await RefuseOverlapAsync(mapping.Host, piece.Length).ConfigureAwait(false);
         await _file.Node.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
-        await _file.Node.WriteAsync(mapping.Host, piece, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+        await WriteDataAsync(mapping.Host, offset, piece, cancellationToken).ConfigureAwait(false);
         return piece.Length;
     }
 
@@ -144,8 +145,8 @@ internal sealed partial class Qcow2Image
         long host = reservation.Run.Host + (offset - reservation.GuestStart);
         await RefuseOverlapAsync(host - head, end - start).ConfigureAwait(false);
 
-        // Clusters the file never held read as zeros: zeros around the data need not be written.
-        if (reservation.Run.IsFresh)
+        // Clusters the file never held read as zeros: zeros around the data need not be written. Encrypted zeros must be.
+        if (reservation.Run.IsFresh && !IsEncrypted)
         {
             if (head > 0 && IsZeroForSure(reservation.First, start, head)) head = 0;
             if (tail > 0 && IsZeroForSure(reservation.Last, offset + data.Length, tail)) tail = 0;
@@ -154,7 +155,7 @@ internal sealed partial class Qcow2Image
         if (head + tail == 0)
         {
             await file.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
-            await file.WriteAsync(host, data, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+            await WriteDataAsync(host, offset, data, cancellationToken).ConfigureAwait(false);
             return;
         }
 
@@ -166,14 +167,14 @@ internal sealed partial class Qcow2Image
             data.CopyTo(whole.Memory[head..]);
             await file.DebugEventAsync(BlkdebugEvent.CowWrite).ConfigureAwait(false);
             await file.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
-            await file.WriteAsync(host - head, whole.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+            await WriteDataAsync(host - head, offset - head, whole.Memory, cancellationToken).ConfigureAwait(false);
             return;
         }
 
         await CopyOldAsync(offset - head, host - head, head, cancellationToken).ConfigureAwait(false);
         await CopyOldAsync(offset + data.Length, host + data.Length, tail, cancellationToken).ConfigureAwait(false);
         await file.DebugEventAsync(BlkdebugEvent.WriteAio).ConfigureAwait(false);
-        await file.WriteAsync(host, data, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+        await WriteDataAsync(host, offset, data, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Whether part of one cluster reads as zeros.</summary>
@@ -191,7 +192,7 @@ internal sealed partial class Qcow2Image
         using IOBuffer old = IOBuffer.Rent(length);
         await ReadOldAsync(offset, old.Memory, cancellationToken).ConfigureAwait(false);
         await _file.Node.DebugEventAsync(BlkdebugEvent.CowWrite).ConfigureAwait(false);
-        await _file.Node.WriteAsync(host, old.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+        await WriteDataAsync(host, offset, old.Memory, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>What the guest sees now in clusters that are being replaced; zeros past the end of the disk.</summary>

@@ -79,7 +79,13 @@ internal sealed partial class Qcow2Image : BlockNode
     public override async ValueTask CloseAsync()
     {
         if (_cleaning is not null) await _cleaning.DisposeAsync().ConfigureAwait(false);
-        if (_l2 is null || IsReadOnly || _isUnusable) return;
-        await CloseTablesAsync().ConfigureAwait(false);
+        try
+        {
+            if (_l2 is not null && !IsReadOnly && !_isUnusable) await CloseTablesAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            _cipher?.Dispose();
+        }
     }
 }

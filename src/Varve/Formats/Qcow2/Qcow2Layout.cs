@@ -4,7 +4,7 @@ using Varve.Graph;
 
 namespace Varve.Formats.Qcow2;
 
-/// <summary>Where everything of a new image lies: header, refcount table, refcount blocks, L1 table, then, where preallocated, each
+/// <summary>Where everything of a new image lies: header, refcount table, refcount blocks, L1 table, LUKS header, then, where preallocated, each
 /// L2 table with its data clusters behind it.</summary>
 /// <remarks>
 /// Refcount blocks must count themselves: their number is the smallest that covers everything, found by repetition. For images whose
@@ -19,7 +19,7 @@ internal sealed class Qcow2Layout
         L2Entries = options.ExtendedL2 ? ClusterSize / ExtendedL2Entry.Size : ClusterSize / 8;
         L1Size = Align.Count(options.Size, (long)L2Entries * ClusterSize);
         if (L1Size * 8 > Qcow2Header.MaxL1Bytes) throw TooLarge();
-        long l1Clusters = Align.Count(L1Size * 8, ClusterSize);
+        long l1Clusters = Align.Count(L1Size * 8, ClusterSize), encryptionClusters = Align.Count(options.Encryption?.HeaderSize ?? 0, ClusterSize);
         bool isPreallocated = options.Preallocation != PreallocationMode.Off;
         DataClusters = isPreallocated ? Align.Count(options.Size, ClusterSize) : 0;
         L2Tables = isPreallocated ? L1Size : 0;
@@ -28,7 +28,7 @@ internal sealed class Qcow2Layout
         RefcountBlocks = 1;
         while (true)
         {
-            ClusterCount = 1 + RefcountTableClusters + RefcountBlocks + l1Clusters + L2Tables + DataClusters;
+            ClusterCount = 1 + RefcountTableClusters + RefcountBlocks + l1Clusters + encryptionClusters + L2Tables + DataClusters;
             long blocks = Align.Count(ClusterCount, ClusterSize * 8L / options.RefcountBits);
             long tableClusters = Align.Count(blocks * 8, ClusterSize);
             if (blocks <= RefcountBlocks && tableClusters <= RefcountTableClusters) break;
@@ -38,7 +38,8 @@ internal sealed class Qcow2Layout
 
         FirstRefcountBlock = 1 + RefcountTableClusters;
         L1Table = FirstRefcountBlock + RefcountBlocks;
-        FirstL2Table = L1Table + l1Clusters;
+        EncryptionHeader = L1Table + l1Clusters;
+        FirstL2Table = EncryptionHeader + encryptionClusters;
     }
 
     public Qcow2CreateOptions Options { get; }
@@ -67,10 +68,13 @@ internal sealed class Qcow2Layout
 
     public long L1Table { get; }
 
+    /// <summary>Where the LUKS header of an image that is to have one lies.</summary>
+    public long EncryptionHeader { get; }
+
     private long FirstL2Table { get; }
 
     /// <summary>Bytes of the file: the L1 table may end inside its last cluster.</summary>
-    public long FileLength => L2Tables > 0 ? ClusterCount * ClusterSize : L1Table * ClusterSize + L1Size * 8;
+    public long FileLength => L2Tables > 0 || FirstL2Table > EncryptionHeader ? ClusterCount * ClusterSize : L1Table * ClusterSize + L1Size * 8;
 
     public HostOffset OffsetOf(long cluster) => new(cluster * ClusterSize);
 
@@ -89,6 +93,7 @@ internal sealed class Qcow2Layout
         L1Size = (int)L1Size,
         L1Table = L1Size == 0 ? HostOffset.None : OffsetOf(L1Table),
         RefcountTable = OffsetOf(1),
+        CryptMethod = Options.Encryption?.Method ?? 0,
         RefcountTableClusters = (int)RefcountTableClusters,
         RefcountOrder = BitOperations.Log2((uint)Options.RefcountBits),
         HeaderLength = Options.Version == 2 ? Qcow2Header.V2Length : Qcow2Header.LengthWithCompressionType,

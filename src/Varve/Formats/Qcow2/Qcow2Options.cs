@@ -23,6 +23,16 @@ internal static class Qcow2Options
 
     private static readonly AlternateType s_overlapChecks = new("Qcow2OverlapChecks", [("flags", s_overlapFlags), ("mode", s_overlapMode)]);
 
+    private static readonly EnumType s_encryptionFormat = new("BlockdevQcow2EncryptionFormat", ["aes", "luks"]);
+
+    private static readonly ObjectType s_encryption = new("BlockdevQcow2Encryption", [OptionMember.Required("format", s_encryptionFormat)],
+        Tag: "format",
+        new Dictionary<string, ObjectType>(StringComparer.Ordinal)
+        {
+            ["aes"] = new("QCryptoBlockOptionsQCow", [OptionMember.Optional("key-secret", OptionType.Str)]),
+            ["luks"] = new("QCryptoBlockOptionsLUKS", [OptionMember.Optional("key-secret", OptionType.Str)]),
+        });
+
     public static readonly IReadOnlyList<OptionMember> Members =
     [
         OptionMember.Required("file", BlockdevSchema.Ref),
@@ -38,5 +48,6 @@ internal static class Qcow2Options
         OptionMember.Optional("l2-cache-entry-size", OptionType.Int),
         OptionMember.Optional("refcount-cache-size", OptionType.Int),
         OptionMember.Optional("cache-clean-interval", OptionType.Int),
+        OptionMember.Optional("encrypt", s_encryption),
     ];
 }

@@ -21,6 +21,11 @@ internal sealed class MemoryImage : IAsyncDisposable
 
     public BlockGraph Graph { get; }
 
+    /// <summary>Whether opening takes the secret <c>s</c>, which is <see cref="Password"/>.</summary>
+    public bool IsEncrypted { get; private set; }
+
+    public const string Password = "123456";
+
     public MemoryBytes File => Memory.Files["image"];
 
     /// <summary>A new image; <paramref name="options"/> as in <c>blockdev-create</c>.</summary>
@@ -37,6 +42,12 @@ internal sealed class MemoryImage : IAsyncDisposable
         JsonObject create = JsonNode.Parse(options)!.AsObject();
         create["file"] = new JsonObject { ["driver"] = "memory", ["filename"] = name };
         create["size"] = size;
+        if (create["encrypt"] is not null && !IsEncrypted)
+        {
+            Graph.Objects.Add(new JsonObject { ["qom-type"] = "secret", ["id"] = "s", ["data"] = Password });
+            IsEncrypted = true;
+        }
+
         await _driver.CreateAsync(Graph, create, default);
     }
 
@@ -50,6 +61,7 @@ internal sealed class MemoryImage : IAsyncDisposable
             ["discard"] = "unmap",
             ["file"] = new JsonObject { ["driver"] = "memory", ["filename"] = name },
         };
+        if (IsEncrypted) options["encrypt"] = new JsonObject { ["key-secret"] = "s" };
         if (backing is not null) options["backing"] = backing;
         using IDisposable held = await Graph.ControlLock.EnterAsync();
         BlockNode node = await Graph.OpenNodeAsync(options, new OpenContext { ForCheck = forCheck, NoBacking = forCheck });

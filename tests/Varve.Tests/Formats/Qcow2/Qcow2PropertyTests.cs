@@ -39,7 +39,15 @@ public sealed class Qcow2PropertyTests : IDisposable
         }
     }
 
-    private async Task RunAsync(int clusterBits, int refcountOrder, int seed, bool hasSubclusters = false)
+    [Theory]
+    [InlineData(9, """{"format": "luks", "key-secret": "s", "iter-time": 0}""")]
+    [InlineData(16, """{"format": "luks", "key-secret": "s", "iter-time": 0}""")]
+    [InlineData(14, """{"format": "luks", "key-secret": "s", "iter-time": 0, "cipher-alg": "aes-128", "cipher-mode": "cbc", "ivgen-alg": "essiv"}""")]
+    [InlineData(12, """{"format": "qcow", "key-secret": "s"}""")]
+    public async Task The_same_holds_for_an_encrypted_image_and_its_file_shows_nothing(int clusterBits, string encryption)
+        => await RunAsync(clusterBits, refcountOrder: 4, seed: clusterBits, encryption: encryption);
+
+    private async Task RunAsync(int clusterBits, int refcountOrder, int seed, bool hasSubclusters = false, string? encryption = null)
     {
         var random = new Random(seed);
         int size = (int)Align.Up(random.Next(3 << clusterBits, 12 << Math.Min(clusterBits, 19)), 512);
@@ -48,7 +56,8 @@ public sealed class Qcow2PropertyTests : IDisposable
         byte[] model = new byte[size];
         backing.AsSpan(0, Math.Min(backing.Length, size)).CopyTo(model);
 
-        await using MemoryImage image = await MemoryImage.CreateAsync(size, Options(clusterBits, refcountOrder, isOld, hasBacking, hasSubclusters));
+        await using MemoryImage image = await MemoryImage.CreateAsync(
+            size, Options(clusterBits, refcountOrder, isOld, hasBacking, hasSubclusters, encryption));
         image.Memory.Files["base"] = new MemoryBytes(backing);
         await using (OpenedImage opened = await image.OpenAsync(backing: hasBacking ? BackingOptions() : null))
         {
@@ -64,10 +73,10 @@ public sealed class Qcow2PropertyTests : IDisposable
         await AssertReferenceAgreesAsync(image, backing, model);
     }
 
-    private static string Options(int clusterBits, int refcountOrder, bool isOld, bool hasBacking, bool hasSubclusters) => $$"""
+    private static string Options(int clusterBits, int refcountOrder, bool isOld, bool hasBacking, bool hasSubclusters, string? encryption) => $$"""
         {"cluster-size": {{1 << clusterBits}}, "refcount-bits": {{1 << refcountOrder}}, "version": "{{(isOld ? "v2" : "v3")}}",
          "extended-l2": {{(hasSubclusters ? "true" : "false")}}
-         {{(hasBacking ? ", \"backing-file\": \"base\", \"backing-fmt\": \"raw\"" : "")}} }
+         {{(hasBacking ? ", \"backing-file\": \"base\", \"backing-fmt\": \"raw\"" : "")}} {{(encryption is null ? "" : $", \"encrypt\": {encryption}")}} }
         """;
 
     private static JsonObject BackingOptions()
@@ -137,9 +146,11 @@ public sealed class Qcow2PropertyTests : IDisposable
     {
         await File.WriteAllBytesAsync(_folder["image"], image.File.ToArray());
         await File.WriteAllBytesAsync(_folder["base"], backing);
-        Tool.Result check = await Tool.RunAsync("qemu-img", "check", _folder["image"]);
+        string[] secret = ["--object", $"secret,id=s,data={MemoryImage.Password}"];
+        string name = $"driver=qcow2,file.filename={_folder["image"]}{(image.IsEncrypted ? ",encrypt.key-secret=s" : "")}";
+        Tool.Result check = await Tool.RunAsync("qemu-img", ["check", .. secret, "--image-opts", name]);
         Assert.True(check.ExitCode is 0 or 3, check.Output + check.Error);      // 3: leaks only
-        Tool.Result convert = await Tool.RunAsync("qemu-img", "convert", "-O", "raw", _folder["image"], _folder["raw"]);
+        Tool.Result convert = await Tool.RunAsync("qemu-img", ["convert", .. secret, "-O", "raw", "--image-opts", name, _folder["raw"]]);
         Assert.True(convert.ExitCode == 0, convert.Error);
         byte[] theirs = await File.ReadAllBytesAsync(_folder["raw"]);
         Assert.Equal(model.Length, theirs.AsSpan().CommonPrefixLength(model));
