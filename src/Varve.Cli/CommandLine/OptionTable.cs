@@ -7,6 +7,9 @@ internal sealed class OptionTable
     private readonly string _letters;
     private readonly (string Name, string Key, bool TakesArgument)[] _long;
 
+    /// <summary><c>--progress=json</c>: Varve's own, so it must be written out: an abbreviation keeps meaning what it means to the reference.</summary>
+    public static readonly (string Name, string? Letter) Progress = ("progress:", null);
+
     /// <summary>Declares the options.</summary>
     /// <param name="letters">The one-letter options; a colon after one that takes an argument.</param>
     /// <param name="longOptions">Names, with a colon where they take an argument, and the letter that means the same or null.</param>
@@ -18,6 +21,24 @@ internal sealed class OptionTable
         {
             string name = longOptions[i].Name.TrimEnd(':');
             _long[i] = (name, longOptions[i].Letter ?? name, name.Length < longOptions[i].Name.Length);
+        }
+    }
+
+    /// <summary>Every option: its letter or null, its long name or null, and whether it takes an argument.</summary>
+    public IEnumerable<(char? Letter, string? Name, bool TakesArgument)> All
+    {
+        get
+        {
+            foreach (char letter in _letters.Where(c => c != ':'))
+            {
+                TryFind(letter, out bool takesArgument);
+                yield return (letter, Array.Find(_long, o => o.Key == letter.ToString()).Name, takesArgument);
+            }
+
+            foreach ((string name, string key, bool takesArgument) in _long)
+            {
+                if (key.Length > 1) yield return (null, name, takesArgument);
+            }
         }
     }
 
@@ -37,7 +58,7 @@ internal sealed class OptionTable
         {
             if (!option.Name.AsSpan().StartsWith(name)) continue;
             if (option.Name.Length == name.Length) return [option];
-            matches.Add(option);
+            if (option.Name != "progress") matches.Add(option);
         }
 
         return matches;

@@ -20,6 +20,12 @@ internal sealed record ImageArgument(string Text, string? Format, bool IsOptions
     /// <summary>More options of the node, beside what a plain name says.</summary>
     public JsonObject? MoreOptions { get; init; }
 
+    /// <summary>Its length will change.</summary>
+    public bool MayResize { get; init; }
+
+    /// <summary>How errors begin when it cannot be opened.</summary>
+    public string FailurePrefix { get; init; } = $"Could not open '{Text}': ";
+
     /// <summary>The exit status when it cannot be opened.</summary>
     public int OpenFailure { get; init; } = 1;
 }

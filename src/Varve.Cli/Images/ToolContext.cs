@@ -23,7 +23,7 @@ internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
     public ObjectRegistry Objects => Graph.Objects;
 
     /// <summary>The tools follow every name an image holds, as the reference's do.</summary>
-    public OpenContext OpenContext => new() { References = ReferencePolicy.Everything, Warn = text => Console.Warn(text) };
+    public OpenContext OpenContext => new() { References = ReferencePolicy.Everything, Warn = text => Console.WriteError($"WARNING: {text}\n") };
 
     /// <summary>Opens an image that was named on the command line.</summary>
     /// <param name="image">How it was named.</param>
@@ -32,6 +32,11 @@ internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
     /// <exception cref="ToolException">It could not be opened; the message names it.</exception>
     public async ValueTask<BlockNode> OpenNodeAsync(ImageArgument image, CancellationToken cancellationToken)
     {
+        if (image is { IsOptions: true, Format: not null })
+        {
+            throw new ToolException("--image-opts and --format are mutually exclusive", image.OpenFailure);
+        }
+
         try
         {
             using IDisposable held = await Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
@@ -49,7 +54,7 @@ internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
         }
         catch (BlockException e)
         {
-            throw ToolException.From($"Could not open '{image.Text}': ", e, image.OpenFailure);
+            throw ToolException.From(image.FailurePrefix, e, image.OpenFailure);
         }
     }
 
@@ -61,7 +66,8 @@ internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
         {
             using IDisposable held = await Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
             BlockPermissions needed = BlockPermissions.ConsistentRead
-                | (image.Settings.ReadOnly ? BlockPermissions.None : BlockPermissions.Write | BlockPermissions.Resize);
+                | (image.Settings.ReadOnly ? BlockPermissions.None : BlockPermissions.Write)
+                | (image.MayResize ? BlockPermissions.Resize : BlockPermissions.None);
             BlockBackend backend = await Graph.OpenBackendAsync(
                 node, needed, BlockPermissions.All, cancellationToken: cancellationToken).ConfigureAwait(false);
             _open.Add(backend);
@@ -70,7 +76,7 @@ internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
         }
         catch (BlockException e)
         {
-            throw ToolException.From($"Could not open '{image.Text}': ", e, image.OpenFailure);
+            throw ToolException.From(image.FailurePrefix, e, image.OpenFailure);
         }
     }
 
@@ -82,10 +88,22 @@ internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
         await backend.CloseAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Closes what a failed command left open.</summary>
+    /// <summary>Closes what a failed command left open. What fails now follows from the failure that is reported already.</summary>
     public async ValueTask DisposeAsync()
     {
-        while (_open.Count > 0) await CloseAsync(_open[^1]).ConfigureAwait(false);
-        await Graph.DisposeAsync().ConfigureAwait(false);
+        while (_open.Count > 0) await IgnoreFailureAsync(CloseAsync(_open[^1])).ConfigureAwait(false);
+        await IgnoreFailureAsync(Graph.DisposeAsync()).ConfigureAwait(false);
+    }
+
+    private static async ValueTask IgnoreFailureAsync(ValueTask closing)
+    {
+        try
+        {
+            await closing.ConfigureAwait(false);
+        }
+        catch (BlockException)
+        {
+            // The command has failed before: a command that succeeds closes its images itself.
+        }
     }
 }

@@ -17,7 +17,7 @@ internal sealed class CheckCommand : ImgCommand
     private CheckRepair _repair;
     private CacheMode _cache = CacheMode.WriteBack;
 
-    protected override OptionTable Options { get; } = new(
+    internal protected override OptionTable Options { get; } = new(
         "hf:r:T:qU", ("help", "h"), ("format:", "f"), ("repair:", "r"), ("output:", null), ("object:", null), ("image-opts", null), ("force-share", "U"));
 
     protected override void SetOption(ToolContext context, string key, string argument)

@@ -15,8 +15,8 @@ internal sealed class CompareCommand : ImgCommand
     private bool _isOptions, _quiet, _showProgress, _strict, _forceShare;
     private CacheMode _cache = CacheMode.WriteBack;
 
-    protected override OptionTable Options { get; } = new(
-        "hf:F:T:pqsU", ("help", "h"), ("object:", null), ("image-opts", null), ("force-share", "U"));
+    internal protected override OptionTable Options { get; } = new(
+        "hf:F:T:pqsU", ("help", "h"), ("object:", null), ("image-opts", null), ("force-share", "U"), OptionTable.Progress);
 
     protected override void SetOption(ToolContext context, string key, string argument)
     {
@@ -39,7 +39,7 @@ internal sealed class CompareCommand : ImgCommand
         NodeSettings settings = _cache.Apply(new() { ReadOnly = true, ForceShare = _forceShare });
         BlockBackend first = await OpenAsync(operands[0], _format1).ConfigureAwait(false);
         BlockBackend second = await OpenAsync(operands[1], _format2).ConfigureAwait(false);
-        using var progress = new ProgressMeter(context.Console, _showProgress && !_quiet);
+        using ProgressMeter progress = OpenProgress(context, "compare", _showProgress && !_quiet);
         var comparison = new ImageComparison(
             new ComparedImage(first, operands[0]), new ComparedImage(second, operands[1]), _strict, progress);
         ComparisonResult result = await comparison.RunAsync(cancellationToken).ConfigureAwait(false);

@@ -25,10 +25,10 @@ internal sealed class ConvertCommand : ImgCommand
     private long _sparse = 4096, _rate;
     private bool _isSparseGiven;
 
-    protected override OptionTable Options { get; } = new(
+    internal protected override OptionTable Options { get; } = new(
         "hf:O:B:CcF:o:l:S:pt:T:qnm:WUr:", ("help", "h"), ("object:", null), ("image-opts", null),
         ("force-share", "U"), ("target-image-opts", null), ("salvage", null), ("target-is-zero", null), ("bitmaps", null),
-        ("skip-broken-bitmaps", null), ("rate-limit:", "r"));
+        ("skip-broken-bitmaps", null), ("rate-limit:", "r"), OptionTable.Progress);
 
     protected override void SetOption(ToolContext context, string key, string argument)
     {
@@ -85,7 +85,7 @@ internal sealed class ConvertCommand : ImgCommand
         }
 
         CheckUsage(operands);
-        using var progress = new ProgressMeter(context.Console, _showProgress && !_quiet);
+        using ProgressMeter progress = OpenProgress(context, "copy", _showProgress && !_quiet);
         var sources = new List<BlockBackend>();
         foreach (string name in operands.Take(operands.Count - 1))
         {

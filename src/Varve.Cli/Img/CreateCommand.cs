@@ -11,7 +11,7 @@ internal sealed class CreateCommand : ImgCommand
     private string? _backingFile, _backingFormat, _options;
     private bool _quiet, _isBackingTrusted;
 
-    protected override OptionTable Options { get; } = new("F:b:f:ho:qu", ("help", "h"), ("object:", null));
+    internal protected override OptionTable Options { get; } = new("F:b:f:ho:qu", ("help", "h"), ("object:", null));
 
     protected override void SetOption(ToolContext context, string key, string argument)
     {

@@ -1,21 +1,24 @@
 using Varve.Cli.CommandLine;
 using Varve.Cli.Images;
-using Varve.Options;
+using Varve.Cli.Output;
 using Varve.Objects;
+using Varve.Options;
 
 namespace Varve.Cli.Img;
 
 /// <summary>A subcommand of <c>img</c>: its options become fields, then it runs.</summary>
 internal abstract class ImgCommand
 {
+    private ProgressStyle _progress = ProgressStyle.OnRequest;
+
     /// <summary>The options it takes.</summary>
-    protected abstract OptionTable Options { get; }
+    internal protected abstract OptionTable Options { get; }
 
     /// <summary>Reads the arguments and does the work.</summary>
     /// <returns>The exit status.</returns>
     public async ValueTask<int> RunAsync(ToolContext context, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
-        var reader = new OptionReader(Options, arguments);
+        var reader = new OptionReader(Options, TakeLastOperand(arguments));
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
         {
             if (next != OptionEvent.Option) throw OptionProblem(next, reader);
@@ -33,6 +36,11 @@ internal abstract class ImgCommand
 
                     context.Objects.Add(OptionChecker.Parse(ObjectOptions.Type, reader.Argument, "qom-type"));
                     break;
+                case "progress":
+                    _progress = reader.Argument == "json"
+                        ? ProgressStyle.Json
+                        : throw new ToolException("--progress must be used with json as argument.");
+                    break;
                 default:
                     SetOption(context, reader.Key, reader.Argument);
                     break;
@@ -41,6 +49,17 @@ internal abstract class ImgCommand
 
         return await ExecuteAsync(context, reader.Operands, cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>Takes an operand off that must not be taken for an option.</summary>
+    /// <returns>The arguments to read.</returns>
+    protected virtual IReadOnlyList<string> TakeLastOperand(IReadOnlyList<string> arguments) => arguments;
+
+    /// <summary>Starts to show progress, in the way the command line asks for.</summary>
+    /// <param name="context">The console.</param>
+    /// <param name="phase">What is being done, in a word.</param>
+    /// <param name="isAsked"><c>-p</c> was given, and not <c>-q</c>.</param>
+    protected ProgressMeter OpenProgress(ToolContext context, string phase, bool isAsked = false)
+        => new(context.Console, _progress == ProgressStyle.OnRequest && isAsked ? ProgressStyle.Percent : _progress, phase);
 
     /// <summary>Takes note of an option.</summary>
     /// <exception cref="ToolException">The argument is refused.</exception>

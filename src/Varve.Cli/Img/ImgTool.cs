@@ -61,12 +61,17 @@ internal sealed class ImgTool(ToolConsole console)
 
     private static ImgCommand? Find(string name) => name switch
     {
+        "bench" => new BenchCommand(),
         "check" => new CheckCommand(),
+        "commit" => new CommitCommand(),
         "compare" => new CompareCommand(),
         "convert" => new ConvertCommand(),
         "create" => new CreateCommand(),
+        "dd" => new DdCommand(),
         "info" => new InfoCommand(),
         "map" => new MapCommand(),
+        "rebase" => new RebaseCommand(),
+        "resize" => new ResizeCommand(),
         _ => null,
     };
 }

@@ -12,7 +12,7 @@ internal sealed class InfoCommand : ImgCommand
     private string? _format;
     private bool _isOptions, _isJson, _wholeChain, _forceShare;
 
-    protected override OptionTable Options { get; } = new(
+    internal protected override OptionTable Options { get; } = new(
         "hf:U", ("help", "h"), ("format:", "f"), ("output:", null), ("backing-chain", null), ("force-share", "U"), ("object:", null),
         ("image-opts", null));
 

@@ -16,7 +16,7 @@ internal sealed class MapCommand : ImgCommand
     private long _start;
     private long? _maxLength;
 
-    protected override OptionTable Options { get; } = new(
+    internal protected override OptionTable Options { get; } = new(
         "f:s:l:hU", ("help", "h"), ("format:", "f"), ("output:", null), ("object:", null), ("image-opts", null), ("force-share", "U"),
         ("start-offset:", "s"), ("max-length:", "l"));
 

@@ -17,6 +17,9 @@ internal sealed class ToolConsole(string programName, TextWriter output, TextWri
     /// <summary>Whether what was printed before an error also appears before it where both go to one place.</summary>
     public bool KeepsOrder { get; init; } = true;
 
+    /// <summary>Whether a person may be watching standard output.</summary>
+    public bool IsTerminal { get; init; }
+
     /// <summary>The process's own streams, without the machinery of <see cref="Console"/>'s writers, which costs start-up time.</summary>
     public static ToolConsole OfProcess(string programName, bool keepsOrder = true) => new(
         programName,
@@ -24,6 +27,7 @@ internal sealed class ToolConsole(string programName, TextWriter output, TextWri
         new StreamWriter(Console.OpenStandardError(), s_utf8, bufferSize: 512) { NewLine = "\n", AutoFlush = true })
     {
         KeepsOrder = keepsOrder,
+        IsTerminal = !Console.IsOutputRedirected,
     };
 
     /// <summary><c>PROGRAM: message</c>, then the hint's lines as they are.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Varve.Graph;
 using static Varve.Creation.CreationOptionType;
@@ -25,7 +26,8 @@ internal class FileCreation : CreationFormat
         BlockGraph graph, string filename, string size, string? preallocation, CreationOptionValues values, CancellationToken cancellationToken)
     {
         JsonObject options = graph.Drivers.Find("file")!.ParseFilename(filename);
-        options["size"] = size;
+        options["size"] = Align.Up(long.Parse(size, CultureInfo.InvariantCulture), Align.SectorSize)
+            .ToString(CultureInfo.InvariantCulture);   // as the option list of the reference
         if (preallocation is not null) options["preallocation"] = preallocation;
         if (values.Given("nocow") is { } nocow) options["nocow"] = nocow;
         if (values.Given("extent_size_hint") is { } hint) options["extent-size-hint"] = hint;

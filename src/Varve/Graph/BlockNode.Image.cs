@@ -31,6 +31,15 @@ internal abstract partial class BlockNode
     public virtual ValueTask ChangeBackingFileAsync(string? backingFile, string? backingFormat, CancellationToken cancellationToken)
         => throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
 
+    /// <summary>Whether <see cref="MakeEmptyAsync"/> is there.</summary>
+    public virtual bool CanBecomeEmpty => false;
+
+    /// <summary>Forgets all data of this image, so that the backing image shows through everywhere; snapshots keep theirs.</summary>
+    /// <returns>Done when it is durable. No other request may be in the node.</returns>
+    /// <exception cref="BlockException"><c>Unsupported</c>: the format cannot.</exception>
+    public virtual ValueTask MakeEmptyAsync(CancellationToken cancellationToken)
+        => throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
+
     /// <summary>Bytes the node's files take on the host, backing images not counted; null when that is not known.</summary>
     public virtual async ValueTask<long?> GetAllocatedSizeAsync(CancellationToken cancellationToken)
     {

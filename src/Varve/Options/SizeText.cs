@@ -61,15 +61,25 @@ internal static class SizeText
 
     /// <summary>Reads a size option; what it throws is what the option parser of the command line says.</summary>
     public static long ParseOption(string name, string text)
-        => TryParse(text, out long bytes) switch
+    {
+        ulong bytes = ParseWideOption(name, text);
+        return bytes <= long.MaxValue ? (long)bytes : throw OutOfRange(name, text);
+    }
+
+    /// <summary>Reads a size option that may take all of 64 bits.</summary>
+    public static ulong ParseWideOption(string name, string text)
+        => TryParse(text, out ulong bytes) switch
         {
             SizeParse.Ok => bytes,
-            SizeParse.OutOfRange => throw new BlockException(BlockErrorKind.Invalid, $"Value '{text}' is out of range for parameter '{name}'"),
+            SizeParse.OutOfRange => throw OutOfRange(name, text),
             _ => throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects a non-negative number below 2^64")
             {
                 Hint = "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.",
             },
         };
+
+    private static BlockException OutOfRange(string name, string text)
+        => new(BlockErrorKind.Invalid, $"Value '{text}' is out of range for parameter '{name}'");
 
     private static SizeParse ParseHexadecimal(ReadOnlySpan<char> digits, out ulong bytes)
     {

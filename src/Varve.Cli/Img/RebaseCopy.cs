@@ -1,0 +1,166 @@
+using Varve.Cli.CommandLine;
+using Varve.Cli.Output;
+using Varve.Graph;
+using Varve.IO;
+
+namespace Varve.Cli.Img;
+
+// What keeps the image's content
+//   1. Where the image holds nothing itself and the old and the new chain below show different data, the old data is written into it.
+//      A chain shows zeros behind its end, so images of any lengths are compared as if they had the image's own.
+//   2. Until the header changes, what was written equals what already showed through: an interrupted rebase has changed nothing.
+
+/// <summary>Copies into an image what it will no longer see through its backing image.</summary>
+internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, ProgressMeter progress)
+{
+    private BlockNode? _lastAboveNewBase;   // where the new base is one of the images below already
+    private bool _isNewBaseBelow;
+    private int _unit;
+
+    /// <summary>Store what is copied compressed.</summary>
+    public bool Compress { get; init; }
+
+    private BlockNode? OldBase => image.Node.SkipFilters().BackingChild?.Node;
+
+    /// <summary>Copies everything. Not durable yet.</summary>
+    public async ValueTask RunAsync(CancellationToken cancellationToken)
+    {
+        _unit = Math.Max(image.Node.ClusterSize, Align.SectorSize);
+        FindNewBaseBelow();
+        using IOBuffer oldData = IOBuffer.Rent(IOBuffer.MaxTransfer), newData = IOBuffer.Rent(IOBuffer.MaxTransfer);
+        for (long offset = 0; offset < image.Length;)
+        {
+            Piece piece = await NextAsync(offset, cancellationToken).ConfigureAwait(false);
+            if (piece.MayDiffer)
+            {
+                Memory<byte> wanted = oldData.Memory[..(int)piece.Length], shown = newData.Memory[..(int)piece.Length];
+                await ReadAsync(piece, wanted, shown, cancellationToken).ConfigureAwait(false);
+                await WriteDifferencesAsync(offset, wanted, shown, cancellationToken).ConfigureAwait(false);
+            }
+
+            offset += piece.Length;
+            progress.Advance(piece.Length);
+        }
+    }
+
+    /// <summary>A rebase to an image deeper in the chain need only look at the images in between.</summary>
+    private void FindNewBaseBelow()
+    {
+        if (newBase is null || BackingChain.FindImage(image.Node, newBase.Node.Filename) is not { } below) return;
+        _isNewBaseBelow = true;
+        for (BlockNode? layer = OldBase?.SkipFilters(); layer is not null && !ReferenceEquals(layer, below); layer = BackingChain.Next(layer))
+        {
+            _lastAboveNewBase = layer;
+        }
+    }
+
+    // ---- Deciding
+
+    private readonly record struct Piece(long Offset, long Length, bool MayDiffer, bool IsOldZero, bool IsNewZero);
+
+    private async ValueTask<Piece> NextAsync(long offset, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await image.RunAsync((_, at, ct) => QueryAsync(at, ct), offset, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            throw new ToolException($"error while reading image metadata: {Errno.Text(e.Errno)}");
+        }
+    }
+
+    private async ValueTask<Piece> QueryAsync(long offset, CancellationToken cancellationToken)
+    {
+        long length = image.Length - offset;
+        BlockRun own = await ChainStatus.IsAllocatedAsync(image.Node, offset, length, cancellationToken).ConfigureAwait(false);
+        if (own.IsAllocated) return new Piece(offset, own.Length, MayDiffer: false, default, default);
+        length = own.Length;
+        if (_isNewBaseBelow)
+        {
+            BlockRun between = _lastAboveNewBase is null
+                ? new BlockRun(length, 0, IsZero: false)
+                : await ChainStatus.AboveAsync(OldBase, _lastAboveNewBase, offset, length, precise: false, cancellationToken).ConfigureAwait(false);
+            if (!between.IsAllocated) return new Piece(offset, between.Length, MayDiffer: false, default, default);
+            length = between.Length;
+        }
+
+        BlockRun old = await ChainStatus.AboveAsync(OldBase, bottom: null, offset, length, precise: true, cancellationToken).ConfigureAwait(false);
+        BlockRun now = await ChainStatus.AboveAsync(newBase?.Node, bottom: null, offset, old.Length, precise: true, cancellationToken).ConfigureAwait(false);
+        length = now.Length;
+        if (old.IsZero && now.IsZero) return new Piece(offset, length, MayDiffer: false, default, default);
+        return new Piece(offset, Math.Min(length, Math.Max(IOBuffer.MaxTransfer, _unit) - offset % _unit), MayDiffer: true, old.IsZero, now.IsZero);
+    }
+
+    // ---- Copying
+
+    private async ValueTask ReadAsync(Piece piece, Memory<byte> wanted, Memory<byte> shown, CancellationToken cancellationToken)
+    {
+        if (piece.IsOldZero) wanted.Span.Clear();
+        else await ReadAsync(image, OldBase!, "old backing file", piece.Offset, wanted, cancellationToken).ConfigureAwait(false);
+        if (piece.IsNewZero) shown.Span.Clear();
+        else await ReadAsync(newBase!, newBase!.Node, "new backing file", piece.Offset, shown, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static async ValueTask ReadAsync(
+        BlockBackend through, BlockNode from, string what, long offset, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await through.RunAsync(
+                static async (_, read, ct) =>
+                {
+                    await read.From.ReadAsync(read.Offset, read.Buffer, ct).ConfigureAwait(false);
+                    return true;
+                },
+                (From: from, Offset: offset, Buffer: buffer),
+                cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException)
+        {
+            throw new ToolException($"error while reading from {what}");
+        }
+    }
+
+    private async ValueTask WriteDifferencesAsync(long offset, ReadOnlyMemory<byte> wanted, ReadOnlyMemory<byte> shown, CancellationToken cancellationToken)
+    {
+        for (int start = 0; start < wanted.Length;)
+        {
+            int end = UnitEnd(offset, start, wanted.Length);
+            bool differs = !wanted.Span[start..end].SequenceEqual(shown.Span[start..end]);
+            bool isZero = differs && ZeroScan.IsZero(wanted.Span[start..end]);
+            while (end < wanted.Length && !(Compress && differs && !isZero))   // compressed data goes cluster by cluster
+            {
+                int next = UnitEnd(offset, end, wanted.Length);
+                bool nextDiffers = !wanted.Span[end..next].SequenceEqual(shown.Span[end..next]);
+                if (nextDiffers != differs || (differs && ZeroScan.IsZero(wanted.Span[end..next]) != isZero)) break;
+                end = next;
+            }
+
+            if (differs) await WriteAsync(offset + start, wanted[start..end], isZero, cancellationToken).ConfigureAwait(false);
+            start = end;
+        }
+    }
+
+    private int UnitEnd(long offset, int start, int length)
+        => (int)Math.Min(Align.Down(offset + start, _unit) + _unit - offset, length);
+
+    private async ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> data, bool isZero, CancellationToken cancellationToken)
+    {
+        try
+        {
+            if (isZero)
+            {
+                await image.WriteZeroesAsync(offset, data.Length, ZeroFlags.None, cancellationToken).ConfigureAwait(false);
+                return;
+            }
+
+            bool isWhole = Align.Is(offset, _unit) && (data.Length == _unit || offset + data.Length == image.Length);
+            await image.WriteAsync(offset, data, Compress && isWhole ? WriteFlags.Compressed : WriteFlags.None, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            throw new ToolException($"Error while writing to COW image: {Errno.Text(e.Errno)}");
+        }
+    }
+}
