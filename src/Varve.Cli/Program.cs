@@ -2,6 +2,7 @@ using Varve.Cli.Daemon;
 using Varve.Cli.Img;
 using Varve.Cli.Inspect;
 using Varve.Cli.Io;
+using Varve.Cli.Nbd;
 using Varve.Cli.Output;
 
 namespace Varve.Cli;
@@ -19,6 +20,7 @@ internal static class Program
     {
         "qemu-img" => "img",
         "qemu-io" => "io",
+        "qemu-nbd" => "nbd",
         "qemu-storage-daemon" => "daemon",
         _ => null,
     };
@@ -34,6 +36,7 @@ internal static class Program
                 "img" => await new ImgTool(console).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false),
                 "inspect" => await new InspectTool(console).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false),
                 "io" => await new IoTool(console, Console.OpenStandardInput()).RunAsync(arguments, CancellationToken.None).ConfigureAwait(false),
+                "nbd" => await new NbdTool(console).RunAsync(arguments).ConfigureAwait(false),
                 _ => await new DaemonTool(console).RunAsync(arguments).ConfigureAwait(false),
             };
         }
@@ -51,6 +54,7 @@ internal static class Program
             case "img": return await RunToolAsync("img", "qemu-img", args[1..]).ConfigureAwait(false);
             case "inspect": return await RunToolAsync("inspect", "varve inspect", args[1..]).ConfigureAwait(false);
             case "io": return await RunToolAsync("io", "qemu-io", args[1..]).ConfigureAwait(false);
+            case "nbd": return await RunToolAsync("nbd", "qemu-nbd", args[1..]).ConfigureAwait(false);
             case "daemon": return await RunToolAsync("daemon", "qemu-storage-daemon", args[1..]).ConfigureAwait(false);
         }
 
@@ -82,12 +86,13 @@ internal static class Program
           varve img      create, inspect, check, compare and convert images   (as qemu-img)
           varve inspect  say whether an image that nobody vouches for may be opened, and why
           varve io       read, write and exercise an image by hand            (as qemu-io)
+          varve nbd      serve one image over NBD, list what a server offers  (as qemu-nbd)
           varve daemon   serve images over NBD, controlled over QMP           (as qemu-storage-daemon)
 
           -h, --help     display this help and exit; 'varve TOOL --help' for a tool's own
           -V, --version  output version information and exit
 
-        Called by the name qemu-img, qemu-io or qemu-storage-daemon (by a link), varve is that program.
+        Called by the name qemu-img, qemu-io, qemu-nbd or qemu-storage-daemon (by a link), varve is that program.
 
         """;
 }

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Varve.Cli.CommandLine;
 using Varve.Cli.Output;
 using Varve.Graph;
@@ -73,7 +72,7 @@ internal sealed class DaemonTool(ToolConsole console)
     {
         var context = new QmpContext(new BlockGraph());
         using CancellationTokenRegistration stopped = stop.Register(context.RequestQuit);
-        using var signals = new SignalsToQuit(context);
+        using var signals = new EndSignals(context.RequestQuit);
         PidFile? pidFile = null;
         try
         {
@@ -113,26 +112,5 @@ internal sealed class DaemonTool(ToolConsole console)
         if (reader.Operands.Count > 0) throw new ToolException($"{reader.Operands[0]}: Unexpected argument");
         await options.StartMonitorsAsync().ConfigureAwait(false);
         return false;
-    }
-
-    /// <summary>SIGTERM, SIGINT and SIGHUP ask the daemon to end; they do not end it.</summary>
-    private sealed class SignalsToQuit : IDisposable
-    {
-        private readonly PosixSignalRegistration[] _registrations;
-
-        public SignalsToQuit(QmpContext context)
-        {
-            PosixSignal[] signals = [PosixSignal.SIGTERM, PosixSignal.SIGINT, PosixSignal.SIGHUP];
-            _registrations = Array.ConvertAll(signals, s => PosixSignalRegistration.Create(s, signal =>
-            {
-                signal.Cancel = true;
-                context.RequestQuit();
-            }));
-        }
-
-        public void Dispose()
-        {
-            foreach (PosixSignalRegistration each in _registrations) each.Dispose();
-        }
     }
 }

@@ -6,7 +6,7 @@ using Varve.Cli.Interop;
 
 namespace Varve.Cli.Daemon;
 
-// How --daemonize works here
+// How --daemonize (and --fork of nbd) works here
 //   1. A process with a runtime in it cannot fork. So the parent starts the program again, in a session of its own, with the same
 //      arguments and the same descriptors, and with the write end of a pipe named in the environment.
 //   2. The child sets everything up with the parent's terminal and working directory, so that errors are seen and relative names
@@ -54,12 +54,14 @@ internal static class Detachment
     }
 
     /// <summary>In the child, once it is set up: lets terminal and working directory go, and tells the parent.</summary>
-    public static void Complete(int statusPipe)
+    /// <param name="statusPipe">From <see cref="TakeStatusPipe"/>.</param>
+    /// <param name="keepsErrors">Leave standard error where it is.</param>
+    public static void Complete(int statusPipe, bool keepsErrors = false)
     {
         Environment.CurrentDirectory = "/";
         int nothing = Libc.Open("/dev/null", ReadWrite);
         if (nothing < 0) throw CannotStart(Marshal.GetLastPInvokeError());
-        for (int stream = 0; stream <= 2; stream++)
+        for (int stream = 0; stream <= (keepsErrors ? 1 : 2); stream++)
         {
             if (Libc.Dup2(nothing, stream) < 0) throw CannotStart(Marshal.GetLastPInvokeError());
         }

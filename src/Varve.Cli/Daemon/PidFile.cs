@@ -11,8 +11,14 @@ internal sealed class PidFile : IDisposable
 
     private PidFile(FileStream file) => _file = file;
 
+    /// <summary>Whether the file goes with the process.</summary>
+    public bool IsRemoved { get; init; } = true;
+
     /// <summary>Writes the file, or says why it cannot be.</summary>
-    public static PidFile Create(string path)
+    /// <param name="path">Where.</param>
+    /// <param name="complaint">In front of the reason why not.</param>
+    /// <param name="isRemoved">Whether the file goes with the process.</param>
+    public static PidFile Create(string path, string complaint = "cannot create PID file: ", bool isRemoved = true)
     {
         FileStream file;
         try
@@ -23,19 +29,18 @@ internal sealed class PidFile : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ToolException($"cannot create PID file: Could not create '{path}': {Reason(e)}");
+            throw new ToolException($"{complaint}Could not create '{path}': {Reason(e)}");
         }
 
         file.SetLength(0);
         file.Write(Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"));
         file.Flush();
-        return new PidFile(file);
+        return new PidFile(file) { IsRemoved = isRemoved };
     }
 
-    /// <summary>Removes the file.</summary>
     public void Dispose()
     {
-        File.Delete(_file.Name);
+        if (IsRemoved) File.Delete(_file.Name);
         _file.Dispose();
     }
 

@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Varve.Cli.Images;
-using Varve.Creation;
 using Varve.Graph;
 
 namespace Varve.Cli.Io;
@@ -39,7 +38,12 @@ internal sealed class IoImages(ToolContext context, IoOutput output)
                 node = await context.Graph.OpenImageAsync(filename, options, OpenContext, opening.Settings, cancellationToken).ConfigureAwait(false);
             }
 
-            if (opening.IsSnapshot) node = await OpenOverlayAsync(node, opening, cancellationToken).ConfigureAwait(false);
+            if (opening.IsSnapshot)
+            {
+                NodeSettings settings = opening.Settings with { ReadOnly = opening.IsReadOnly, CacheNoFlush = true };
+                node = await TemporaryOverlay.OpenAsync(context.Graph, node, settings, OpenContext, cancellationToken).ConfigureAwait(false);
+            }
+
             if (opening.CopiesOnRead)
             {
                 var filter = new JsonObject { ["driver"] = "copy-on-read", ["file"] = node.NodeName };
@@ -90,27 +94,5 @@ internal sealed class IoImages(ToolContext context, IoOutput output)
         BlockNode above = await context.Graph.OpenImageAsync(null, description, OpenContext, settings, cancellationToken).ConfigureAwait(false);
         await context.Graph.ReleaseAsync(below).ConfigureAwait(false);
         return above;
-    }
-
-    /// <summary>Opens a new qcow2 image above a node. Its name is gone once it is open, and its content once it is closed.</summary>
-    private async ValueTask<BlockNode> OpenOverlayAsync(BlockNode below, IoOpening opening, CancellationToken cancellationToken)
-    {
-        string path = Path.Combine(Path.GetTempPath(), $"varve-{Guid.NewGuid():N}.qcow2");
-        try
-        {
-            var request = new CreationRequest { Filename = path, Format = "qcow2", Size = below.Length };
-            await ImageCreator.CreateAsync(context.Graph, request, OpenContext, cancellationToken: cancellationToken).ConfigureAwait(false);
-            var description = new JsonObject
-            {
-                ["driver"] = "qcow2",
-                ["file"] = new JsonObject { ["driver"] = "file", ["filename"] = path },
-                ["backing"] = below.NodeName,
-            };
-            return await OpenAboveAsync(below, description, opening, cancellationToken).ConfigureAwait(false);
-        }
-        finally
-        {
-            File.Delete(path);
-        }
     }
 }

@@ -20,11 +20,15 @@ internal sealed class NbdConnection(NbdServer server, NbdTransport transport)
     private void Run()
     {
         NbdExport? export = null;
+        bool isServed = false;
         try
         {
             using var input = new ReceiveStream(transport);
-            NbdSession? session = new NbdHandshake(server, this, transport, input, attached: e => export = e).Run();
+            var handshake = new NbdHandshake(server, this, transport, input, attached: e => export = e);
+            NbdSession? session = handshake.Run();
+            if (handshake.Failure is { } failure) server.NegotiationFailed?.Invoke(failure);
             if (session is null) return;
+            isServed = true;
             transport.SetTimeout(TimeSpan.Zero);
             using var transmission = new NbdTransmission(session, transport, input, server.ConnectionFailed);
             transmission.Run();
@@ -41,7 +45,7 @@ internal sealed class NbdConnection(NbdServer server, NbdTransport transport)
         {
             export?.Detach(this);
             transport.Dispose();
-            server.OnEnded(this);
+            server.OnEnded(this, isServed);
             _ended.SetResult();
         }
     }

@@ -20,11 +20,16 @@ internal sealed class NbdHandshake(
     /// <summary>Characters of a client's own text that are repeated in an error.</summary>
     private const int QuotedText = 80;
 
+    private const string EndOfFile = "Unexpected end-of-file before all data were read";
+
     private readonly ArrayBufferWriter<byte> _output = new();
     private readonly long _started = Stopwatch.GetTimestamp();
     private ClientFlags _clientFlags;
     private bool _structuredReplies;
     private (string Export, List<MetaContext> Selected)? _contexts;
+
+    /// <summary>Which rule the client broke, or that it left without a word; null where it left in good order.</summary>
+    public string? Failure { get; private set; }
 
     /// <summary>Negotiates until the client has chosen an export.</summary>
     /// <returns>What was agreed on, the connection attached to the export; null when the client left or broke a rule.</returns>
@@ -34,21 +39,26 @@ internal sealed class NbdHandshake(
         new Greeting(HandshakeFlags.FixedNewstyle | HandshakeFlags.NoZeroes).WriteTo(_output.GetSpan(Greeting.Size));
         _output.Advance(Greeting.Size);
         Send();
-        if (!Fill(sizeof(uint))) return null;
+        if (!Fill(sizeof(uint))) return Fail($"Failed to read flags: {EndOfFile}");
         _clientFlags = (ClientFlags)BinaryPrimitives.ReadUInt32BigEndian(input.Take(sizeof(uint)).Span);
-        if ((_clientFlags & ~ClientFlags.All) != 0) return null;
+        if ((_clientFlags & ~ClientFlags.All) != 0) return Fail($"Unknown client flags 0x{(uint)_clientFlags:x} received");
 
         while (true)
         {
-            if (!Fill(OptionHeader.Size) || !OptionHeader.TryRead(input.Take(OptionHeader.Size).Span, out OptionHeader header)) return null;
+            if (!Fill(OptionHeader.Size)) return Fail($"Failed to read opts magic: {EndOfFile}");
+            if (!OptionHeader.TryRead(input.Take(OptionHeader.Size).Span, out OptionHeader header)) return Fail("Bad magic received");
             if (header.Length > NbdLimits.MaxOptionData)
             {
-                if (header.Option == OptionType.ExportName || header.Length > NbdLimits.MaxPayload || !Skip(header.Length)) return null;
+                if (header.Option == OptionType.ExportName || header.Length > NbdLimits.MaxPayload || !Skip(header.Length))
+                {
+                    return Fail($"len ({header.Length}) is larger than max len ({NbdLimits.MaxOptionData})");
+                }
+
                 Refuse(header.Option, OptionReplyType.ErrorTooBig, "option data too long");
                 continue;
             }
 
-            if (!Fill((int)header.Length)) return null;
+            if (!Fill((int)header.Length)) return Fail($"Failed to read option data: {EndOfFile}");
             ReadOnlySpan<byte> data = input.Take((int)header.Length).Span;
             if (header.Option == OptionType.ExportName) return ChooseByName(data);
             if (Answer(header.Option, data, out NbdSession? session)) return session;
@@ -61,6 +71,7 @@ internal sealed class NbdHandshake(
         session = null;
         if ((_clientFlags & ClientFlags.FixedNewstyle) == 0 && option != OptionType.Abort)
         {
+            Fail($"Unsupported option 0x{(uint)option:x}");
             return true;   // such a client knows EXPORT_NAME only and could not read a reply
         }
 
@@ -93,8 +104,8 @@ internal sealed class NbdHandshake(
 
     private NbdSession? ChooseByName(ReadOnlySpan<byte> data)
     {
-        if (data.Length > NbdLimits.MaxString || !OptionDataReader.TryDecode(data, out string name)) return null;
-        if (server.FindExport(name) is not { } export || !TryAttach(export)) return null;
+        if (data.Length > NbdLimits.MaxString || !OptionDataReader.TryDecode(data, out string name)) return Fail("Bad export name received");
+        if (server.FindExport(name) is not { } export || !TryAttach(export)) return Fail("export not found");
         NbdSession session = Begin(export);
         int padding = (_clientFlags & ClientFlags.NoZeroes) != 0 ? 0 : ExportNameReply.Padding;
         Span<byte> reply = _output.GetSpan(ExportNameReply.Size + padding)[..(ExportNameReply.Size + padding)];
@@ -196,6 +207,12 @@ internal sealed class NbdHandshake(
 
         if (!isListing) _contexts = (request.Name, found);
         Acknowledge(option);
+    }
+
+    private NbdSession? Fail(string reason)
+    {
+        Failure = reason;
+        return null;
     }
 
     // ---- What is agreed on

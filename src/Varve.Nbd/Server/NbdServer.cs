@@ -44,8 +44,11 @@ internal sealed class NbdServer : IAsyncDisposable
         get { lock (_lock) return _connections.Count; }
     }
 
-    /// <summary>Called when a client has left, with how many remain. From any thread.</summary>
+    /// <summary>Called when a client that was in transmission has left, with how many clients remain. From any thread.</summary>
     public Action<int>? ClientLeft { get; set; }
+
+    /// <summary>Called with why a client did not come to transmission, where it broke a rule or left without a word. From any thread.</summary>
+    public Action<string>? NegotiationFailed { get; set; }
 
     /// <summary>Called with what ended a connection although it should not have: a defect, to be reported. From any thread.</summary>
     public Action<Exception>? ConnectionFailed { get; set; }
@@ -155,7 +158,7 @@ internal sealed class NbdServer : IAsyncDisposable
     }
 
     /// <summary>The last act of a connection's thread.</summary>
-    internal void OnEnded(NbdConnection connection)
+    internal void OnEnded(NbdConnection connection, bool wasServed)
     {
         int left;
         lock (_lock)
@@ -165,6 +168,6 @@ internal sealed class NbdServer : IAsyncDisposable
         }
 
         if (!_stopping.IsCancellationRequested) _places?.Release();
-        ClientLeft?.Invoke(left);
+        if (wasServed) ClientLeft?.Invoke(left);
     }
 }
