@@ -71,6 +71,7 @@ internal sealed class DaemonTool(ToolConsole console)
     private async ValueTask ServeAsync(IReadOnlyList<string> arguments, int? statusPipe, CancellationToken stop)
     {
         var context = new QmpContext(new BlockGraph());
+        console.ShowFindings(context.Graph);
         using CancellationTokenRegistration stopped = stop.Register(context.RequestQuit);
         using var signals = new EndSignals(context.RequestQuit);
         PidFile? pidFile = null;

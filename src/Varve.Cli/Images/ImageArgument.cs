@@ -26,6 +26,9 @@ internal sealed record ImageArgument(string Text, string? Format, bool IsOptions
     /// <summary>How errors begin when it cannot be opened.</summary>
     public string FailurePrefix { get; init; } = $"Could not open '{Text}': ";
 
+    /// <summary>Open what can only be checked, too.</summary>
+    public bool ForCheck { get; init; }
+
     /// <summary>The exit status when it cannot be opened.</summary>
     public int OpenFailure { get; init; } = 1;
 }

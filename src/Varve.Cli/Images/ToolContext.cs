@@ -9,13 +9,19 @@ using Varve.Objects;
 namespace Varve.Cli.Images;
 
 /// <summary>What a tool works with: the console, and a graph of its own in which it opens images.</summary>
-internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
+internal sealed class ToolContext : IAsyncDisposable
 {
     private readonly List<BlockBackend> _open = [];
 
     static ToolContext() => NbdNames.Register();
 
-    public ToolConsole Console { get; } = console;
+    public ToolContext(ToolConsole console)
+    {
+        Console = console;
+        console.ShowFindings(Graph);
+    }
+
+    public ToolConsole Console { get; }
 
     public BlockGraph Graph { get; } = new();
 
@@ -40,7 +46,7 @@ internal sealed class ToolContext(ToolConsole console) : IAsyncDisposable
         try
         {
             using IDisposable held = await Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
-            OpenContext context = OpenContext with { NoBacking = image.NoBacking, NoIO = image.NoIO };
+            OpenContext context = OpenContext with { NoBacking = image.NoBacking, NoIO = image.NoIO, ForCheck = image.ForCheck };
             NodeSettings settings = image.Settings;
             if (!image.IsOptions)
             {

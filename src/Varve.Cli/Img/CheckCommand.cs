@@ -46,6 +46,7 @@ internal sealed class CheckCommand : ImgCommand
         if (operands.Count != 1) throw ToolException.Usage("Expecting one image file name");
         var image = new ImageArgument(operands[0], _format, _isOptions)
         {
+            ForCheck = true,
             Settings = _cache.Apply(new() { ReadOnly = _repair == CheckRepair.None, ForceShare = _forceShare }),
         };
         BlockBackend backend = await context.OpenAsync(image, cancellationToken).ConfigureAwait(false);

@@ -1,4 +1,5 @@
 using System.Text;
+using Varve.Graph;
 
 namespace Varve.Cli.Output;
 
@@ -43,6 +44,13 @@ internal sealed class ToolConsole(string programName, TextWriter output, TextWri
     /// <param name="option">The option it is about, where a program says so.</param>
     public void Warn(string message, string? option = null)
         => WriteError(option is null ? $"{ProgramName}: warning: {message}\n" : $"{ProgramName}: {option}: warning: {message}\n");
+
+    /// <summary>What formats find wrong in images, and repair when they open them, goes to standard error as it is found.</summary>
+    public void ShowFindings(BlockGraph graph)
+    {
+        graph.ImageCorrupted += corruption => WriteError(corruption.Text + "\n");
+        graph.RepairReported += line => WriteError(line + "\n");
+    }
 
     /// <summary>Text for standard error as it is.</summary>
     public void WriteError(string text)

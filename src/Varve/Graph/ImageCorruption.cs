@@ -14,5 +14,10 @@ internal sealed partial class BlockGraph
     /// <summary>Raised on the thread of the request that found it; handlers return at once.</summary>
     public event Action<ImageCorruption>? ImageCorrupted;
 
+    /// <summary>A line about an image that is repaired because it was not closed cleanly; raised while it is opened for writing.</summary>
+    public event Action<string>? RepairReported;
+
+    internal void OnRepairReported(string line) => RepairReported?.Invoke(line);
+
     internal void OnImageCorrupted(ImageCorruption corruption) => ImageCorrupted?.Invoke(corruption);
 }

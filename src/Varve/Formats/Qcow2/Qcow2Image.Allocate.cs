@@ -231,6 +231,8 @@ internal sealed partial class Qcow2Image
         ClusterAllocator.Run run = await _allocator.AllocateAsync(1, "L2 table", cancellationToken).ConfigureAwait(false);
         try
         {
+            // Of tables the refcount is right on the disk even where refcounts are lazy: a repair that stops half-way loses less.
+            if (_options.LazyRefcounts) await WritebackAsync(WritebackScope.Refcounts, cancellationToken).ConfigureAwait(false);
             using IOBuffer content = IOBuffer.Rent(ClusterSize);
             if (old.IsAllocated)
             {

@@ -53,12 +53,17 @@ internal sealed partial class Qcow2Image
     /// <summary>Rebuilds the refcounts of an image that was not closed cleanly.</summary>
     private async ValueTask RepairDirtyAsync(CancellationToken cancellationToken)
     {
-        CheckResult result = await CheckAsync(CheckRepair.All, messages: null, cancellationToken).ConfigureAwait(false);
+        CheckResult result = await CheckAsync(CheckRepair.All, new RepairLines(Graph), cancellationToken).ConfigureAwait(false);
         if (result.CheckErrors > 0 || result.Corruptions > result.CorruptionsFixed)
         {
             throw new BlockException(BlockErrorKind.Io, "Could not repair dirty image") { NodeName = NodeName };
         }
 
         await MarkCleanAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private sealed class RepairLines(BlockGraph graph) : IProgress<string>
+    {
+        public void Report(string value) => graph.OnRepairReported(value);
     }
 }
