@@ -94,11 +94,22 @@ internal sealed class IoEngine(BlockGraph graph, IoOutput output, IReadOnlyList<
     /// <param name="cancellationToken">Ends it before the change.</param>
     public async ValueTask ReopenAsync(bool? readOnly, CacheMode? cache, JsonObject options, CancellationToken cancellationToken)
     {
-        if (options.Count > 0) throw new BlockException(BlockErrorKind.Invalid, $"Cannot change the option '{options.First().Key}'");
-        if (readOnly == true) await SetPermissionsAsync(Image.Permissions & ~(BlockPermissions.Write | BlockPermissions.Resize), cancellationToken).ConfigureAwait(false);
-        using IDisposable held = await Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
-        if (readOnly is { } wanted) await Graph.SetReadOnlyAsync(Image.Node, wanted, cancellationToken).ConfigureAwait(false);
-        if (cache is { } mode) IsWriteThrough = mode.WriteThrough;
+        BlockPermissions before = Image.Permissions;
+        if (readOnly is { } wanted) options["read-only"] = wanted;
+        if (cache is { } mode) (options["cache.direct"], options["cache.no-flush"]) = (mode.Direct, mode.NoFlush);
+        if (readOnly == true) await SetPermissionsAsync(before & ~(BlockPermissions.Write | BlockPermissions.Resize), cancellationToken).ConfigureAwait(false);
+        try
+        {
+            using IDisposable held = await Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
+            await Graph.ReopenAsync(Image.Node.SkipImplicitFilters(), options, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException)
+        {
+            if (readOnly == true) await SetPermissionsAsync(before, CancellationToken.None).ConfigureAwait(false);
+            throw;
+        }
+
+        if (cache is { } used) IsWriteThrough = used.WriteThrough;
     }
 
     /// <summary>Changes what is needed of the image.</summary>

@@ -48,6 +48,7 @@ internal sealed class IoImages(ToolContext context, IoOutput output)
             {
                 var filter = new JsonObject { ["driver"] = "copy-on-read", ["file"] = node.NodeName };
                 node = await OpenAboveAsync(node, filter, opening, cancellationToken).ConfigureAwait(false);
+                node.IsImplicit = true;   // commands speak of the image below it
             }
 
             BlockPermissions needed = BlockPermissions.ConsistentRead | (opening.IsReadOnly ? BlockPermissions.None : BlockPermissions.Write);

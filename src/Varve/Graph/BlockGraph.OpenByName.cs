@@ -137,7 +137,7 @@ internal sealed partial class BlockGraph
     }
 
     /// <summary>Makes a name the file child of an image whose other options may describe that child further.</summary>
-    private static void PutFile(JsonObject options, string filename)
+    private void PutFile(JsonObject options, string filename)
     {
         if (!options.TryGetPropertyValue(File, out JsonNode? existing)) options[File] = existing = new JsonObject();
         if (existing is not JsonObject child)
@@ -146,7 +146,12 @@ internal sealed partial class BlockGraph
                 BlockErrorKind.Invalid, "Cannot reference an existing block device with additional options or a new filename");
         }
 
-        if (!child.TryAdd(FilenameOption, filename))
+        if (OptionChecker.TextOf(child[DriverOption]) is { } name && Drivers.Find(name) is { } driver)
+        {
+            if (driver.IsProtocol) AddMissing(child, driver.ParseFilename(filename));
+            else PutFile(child, filename);
+        }
+        else if (!child.TryAdd(FilenameOption, filename))
         {
             throw new BlockException(BlockErrorKind.Invalid, "Can't specify 'file' and 'filename' options at the same time");
         }

@@ -202,24 +202,22 @@ internal abstract partial class BlockNode
         long offset, ReadOnlyMemory<byte> buffer, long start, long end, WriteFlags flags, CancellationToken cancellationToken)
     {
         int alignment = RequestAlignment;
+        bool hasHead = offset > start, hasTail = offset + buffer.Length < end, isOneBlock = end - start == alignment;
         using IOBuffer wide = IOBuffer.Rent((int)(end - start));
-        if (offset > start || (offset + buffer.Length < end && end - start == alignment))
-        {
-            await DebugEventAsync(BlkdebugEvent.PwritevRmwHead).ConfigureAwait(false);
-            await ReadSlowAsync(start, wide.Memory[..alignment], cancellationToken).ConfigureAwait(false);
-            await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterHead).ConfigureAwait(false);
-        }
-
-        if (offset + buffer.Length < end && end - start > alignment)
-        {
-            await DebugEventAsync(BlkdebugEvent.PwritevRmwTail).ConfigureAwait(false);
-            await ReadSlowAsync(end - alignment, wide.Memory.Slice((int)(end - start) - alignment, alignment), cancellationToken)
-                .ConfigureAwait(false);
-            await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterTail).ConfigureAwait(false);
-        }
+        if (hasHead || (hasTail && isOneBlock)) await ReadEdgeAsync(start, wide.Memory[..alignment], hasHead, hasTail && isOneBlock).ConfigureAwait(false);
+        if (hasTail && !isOneBlock) await ReadEdgeAsync(end - alignment, wide.Memory[^alignment..], isHead: false, isTail: true).ConfigureAwait(false);
 
         buffer.CopyTo(wide.Memory[(int)(offset - start)..]);
         await WriteCoreAsync(start, wide.Memory, flags, cancellationToken).ConfigureAwait(false);
+
+        async ValueTask ReadEdgeAsync(long edge, Memory<byte> block, bool isHead, bool isTail)
+        {
+            if (isHead) await DebugEventAsync(BlkdebugEvent.PwritevRmwHead).ConfigureAwait(false);
+            if (isTail) await DebugEventAsync(BlkdebugEvent.PwritevRmwTail).ConfigureAwait(false);
+            await ReadSlowAsync(edge, block, cancellationToken).ConfigureAwait(false);
+            if (isHead) await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterHead).ConfigureAwait(false);
+            if (isTail) await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterTail).ConfigureAwait(false);
+        }
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]

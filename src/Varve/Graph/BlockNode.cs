@@ -133,6 +133,11 @@ internal abstract partial class BlockNode : IBlockParent
     /// <summary>Second half: the change is not made; give up what only the new state needed. Does not throw.</summary>
     public virtual void AbortPermissions() { }
 
+    /// <summary>Takes the options that can change while the node is open from <paramref name="opening"/>, and checks them.</summary>
+    /// <param name="opening">Holds all options, changed or not; what is left of them must not have changed.</param>
+    /// <returns>Makes the change, while the node is drained, or throws and leaves the node as it was; null where there is nothing to make.</returns>
+    public virtual Func<CancellationToken, ValueTask>? PrepareReopen(NodeOpening opening) => null;
+
     /// <summary>A drained section begins: let go requests that are held back (throttled, waiting for a reconnect).</summary>
     public virtual void OnDrainBegin() { }
 

@@ -4,7 +4,8 @@ namespace Varve.IO;
 internal sealed class TrackedRequest
 {
     internal long Offset, Length;
-    internal bool Serialising;
+    internal bool Serialising, IsWaiting;
+    internal int Overtaken;
     internal TrackedRequest? Next, Previous;
     internal List<TaskCompletionSource>? Waiters;
 
@@ -14,14 +15,17 @@ internal sealed class TrackedRequest
 
 // Requests of one node
 //   1. Two that overlap are never in flight together when one of them is serialising; others may overlap each other freely.
-//   2. The list is in order of arrival, and a request waits only for those before it, be they in flight or waiting themselves.
-//      So there is no cycle and no deadlock, and nobody is starved: writes that keep coming to a place wait behind the
-//      serialising request that came before them, instead of holding it up for ever.
-//   3. Who is in the tracker does not enter it again: the node's own work for a request goes to its driver directly.
+//   2. A request waits for those in flight. One that waits itself is passed by, as in the reference: what it waits for may be a long
+//      way from what came after it. But only MaxOvertaken times: then those that come later wait behind it, so nobody is starved.
+//   3. Who waits, waits for a request in flight or for a waiting one that came before it. So there is no cycle and no deadlock.
+//   4. Who is in the tracker does not enter it again: the node's own work for a request goes to its driver directly.
 
 /// <summary>Makes overlapping requests wait for each other where one of them must be alone: read-modify-write, copy-on-read.</summary>
 internal sealed class RequestTracker
 {
+    /// <summary>How many requests may pass one that waits.</summary>
+    public const int MaxOvertaken = 16;
+
     private readonly Lock _lock = new();
     private readonly Stack<TrackedRequest> _free = new();
     private TrackedRequest? _first, _last;
@@ -38,7 +42,7 @@ internal sealed class RequestTracker
         lock (_lock)
         {
             request = _free.TryPop(out TrackedRequest? reused) ? reused : new TrackedRequest();
-            (request.Offset, request.Length, request.Serialising) = (offset, length, serialising);
+            (request.Offset, request.Length, request.Serialising, request.Overtaken) = (offset, length, serialising, 0);
             request.Previous = _last;
             if (_last is null) _first = request; else _last.Next = request;
             _last = request;
@@ -77,17 +81,39 @@ internal sealed class RequestTracker
         return request;
     }
 
-    /// <summary>The end of an earlier request that stands in the way; null when none does.</summary>
-    private static Task? Obstacle(TrackedRequest request)
+    /// <summary>The end of a request that stands in the way; null when none does.</summary>
+    private Task? Obstacle(TrackedRequest request)
     {
-        for (TrackedRequest? earlier = request.Previous; earlier is not null; earlier = earlier.Previous)
+        request.IsWaiting = false;
+        if (FindObstacle(request) is not { } obstacle)
         {
-            if (!earlier.Conflicts(request)) continue;
-            var waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            (earlier.Waiters ??= []).Add(waiter);
-            return waiter.Task;
+            CountOvertaken(request);
+            return null;
+        }
+
+        request.IsWaiting = true;
+        var waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        (obstacle.Waiters ??= []).Add(waiter);
+        return waiter.Task;
+    }
+
+    private TrackedRequest? FindObstacle(TrackedRequest request)
+    {
+        bool isBefore = true;
+        for (TrackedRequest? other = _first; other is not null; other = other.Next)
+        {
+            if (ReferenceEquals(other, request)) isBefore = false;
+            else if (other.Conflicts(request) && (!other.IsWaiting || (isBefore && other.Overtaken >= MaxOvertaken))) return other;
         }
 
         return null;
+    }
+
+    private static void CountOvertaken(TrackedRequest request)
+    {
+        for (TrackedRequest? earlier = request.Previous; earlier is not null; earlier = earlier.Previous)
+        {
+            if (earlier.IsWaiting && earlier.Conflicts(request)) earlier.Overtaken++;
+        }
     }
 }

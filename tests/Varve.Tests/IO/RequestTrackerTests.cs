@@ -28,17 +28,31 @@ public class RequestTrackerTests
     }
 
     [Fact]
-    public async Task Writes_that_keep_coming_do_not_starve_a_serialising_request()
+    public async Task A_request_that_waits_is_passed_by_but_not_for_ever()
     {
         TrackedRequest before = await Now(_tracker.EnterAsync(0, 100, serialising: false));
-        Task<TrackedRequest> alone = _tracker.EnterAsync(0, 100, serialising: true).AsTask();
-        Task<TrackedRequest> after = _tracker.EnterAsync(0, 100, serialising: false).AsTask();
+        Task<TrackedRequest> alone = _tracker.EnterAsync(0, 200, serialising: true).AsTask();
+        for (int i = 0; i < RequestTracker.MaxOvertaken; i++) _tracker.Exit(await Now(_tracker.EnterAsync(150, 10, serialising: false)));
+        Task<TrackedRequest> after = _tracker.EnterAsync(150, 10, serialising: false).AsTask();
         Assert.False(after.IsCompleted);
         _tracker.Exit(before);
         TrackedRequest entered = await alone.WaitAsync(TimeSpan.FromSeconds(10));
         Assert.False(after.IsCompleted);
         _tracker.Exit(entered);
         _tracker.Exit(await after.WaitAsync(TimeSpan.FromSeconds(10)));
+    }
+
+    [Fact]
+    public async Task A_request_waits_for_those_that_passed_it_and_are_in_flight()
+    {
+        TrackedRequest before = await Now(_tracker.EnterAsync(0, 100, serialising: false));
+        Task<TrackedRequest> alone = _tracker.EnterAsync(0, 200, serialising: true).AsTask();
+        TrackedRequest passing = await Now(_tracker.EnterAsync(150, 10, serialising: false));
+        _tracker.Exit(before);
+        await Task.Yield();
+        Assert.False(alone.IsCompleted);
+        _tracker.Exit(passing);
+        _tracker.Exit(await alone.WaitAsync(TimeSpan.FromSeconds(10)));
     }
 
     [Fact]

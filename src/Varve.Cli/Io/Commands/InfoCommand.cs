@@ -15,8 +15,9 @@ internal sealed class InfoCommand : IoCommand
 
     public override ValueTask<bool> RunAsync(IoEngine engine, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
-        BlockNode node = engine.Image.Node;
+        BlockNode node = engine.Image.Node.SkipImplicitFilters();
         engine.Output.Print($"format name: {node.Driver.Name}\n");
+        if (node.Driver.IsProtocol) engine.Output.Print($"format name: {node.Driver.ProtocolPrefixes[0]}\n");
         if (node.IsDirty is null) return new(false);   // the driver knows nothing of itself
         engine.Output.Print($"cluster size: {IoReport.Size(node.ClusterSize)}\nvm state offset: {IoReport.Size(node.VmStateOffset)}\n");
         if (node.GetSpecificInfo()?["data"] is JsonObject specific)

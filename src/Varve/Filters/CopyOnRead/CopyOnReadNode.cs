@@ -79,10 +79,9 @@ internal sealed class CopyOnReadNode(NodeOpening opening) : FilterNode(opening)
         {
             (bool isBelow, long length) = await FindBelowAsync(at, end - at, cancellationToken).ConfigureAwait(false);
             if (isBelow) await TryCopyUpAsync(at, length, cancellationToken).ConfigureAwait(false);
+            await Below.ReadAsync(at, buffer.Slice((int)(at - offset), (int)length), cancellationToken).ConfigureAwait(false);
             at += length;
         }
-
-        await Below.ReadAsync(offset, buffer, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Whether a run is to be copied: not held by the filtered node, but by one below it that counts.</summary>

@@ -25,11 +25,16 @@ internal sealed partial class Qcow2Image
         await ReadTablesAsync(cancellationToken).ConfigureAwait(false);
         await opening.OpenBackingAsync(this, RecordedBackingFile, RecordedBackingFormat, cancellationToken).ConfigureAwait(false);
         if (!IsReadOnly && !opening.Context.ForCheck) await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
-        if (_options.CacheCleanInterval > TimeSpan.Zero)
-        {
-            _cleaning = Graph.Time.CreateTimer(
-                static image => ((Qcow2Image)image!)._l2.Slices.DropUnused(), this, _options.CacheCleanInterval, _options.CacheCleanInterval);
-        }
+        StartCleaning();
+    }
+
+    /// <summary>Has unused slices dropped as often as the options say.</summary>
+    private void StartCleaning()
+    {
+        TimeSpan interval = _options.CacheCleanInterval > TimeSpan.Zero ? _options.CacheCleanInterval : Timeout.InfiniteTimeSpan;
+        _cleaning ??= Graph.Time.CreateTimer(
+            static image => ((Qcow2Image)image!)._l2.Slices.DropUnused(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _cleaning.Change(interval, interval);
     }
 
     private async ValueTask ReadHeaderAsync(bool forCheck, CancellationToken cancellationToken)

@@ -11,6 +11,30 @@ internal sealed partial class Qcow2Image
     private volatile bool _isPreparedForWriting;
     private bool? _readOnlyNext;
 
+    public override Func<CancellationToken, ValueTask>? PrepareReopen(NodeOpening opening)
+    {
+        Qcow2RuntimeOptions options = Qcow2RuntimeOptions.Take(opening, _header);
+        return options == _options ? null : token => ReopenAsync(options, token);
+    }
+
+    private async ValueTask ReopenAsync(Qcow2RuntimeOptions options, CancellationToken cancellationToken)
+    {
+        if (!IsReadOnly && !_isUnusable) await CloseTablesAsync().ConfigureAwait(false);
+        Qcow2RuntimeOptions before = _options;
+        _options = options;
+        try
+        {
+            await ReadTablesAsync(cancellationToken).ConfigureAwait(false);   // caches of the new sizes
+        }
+        catch (BlockException)
+        {
+            _options = before;
+            throw;
+        }
+
+        StartCleaning();
+    }
+
     public override async ValueTask PreparePermissionsAsync(
         BlockPermissions needed, BlockPermissions shared, bool readOnly, CancellationToken cancellationToken)
     {

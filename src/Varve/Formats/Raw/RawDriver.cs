@@ -25,10 +25,7 @@ internal sealed class RawDriver : BlockDriver
 
     public override async ValueTask<BlockNode> OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
     {
-        long offset = opening.TakeSize("offset") ?? 0;
-        long? size = opening.TakeSize("size");
-        if (offset < 0) throw Negative("offset");
-        if (size < 0) throw Negative("size");
+        (long offset, long? size) = TakeWindow(opening);
         var node = new RawNode(opening);
 
         // Without a window the node behaves like a filter; with one it is a format whose data lies in the child.
@@ -36,6 +33,16 @@ internal sealed class RawDriver : BlockDriver
         await opening.OpenRequiredChildAsync(node, "file", role, cancellationToken).ConfigureAwait(false);
         node.SetWindow(offset, size);
         return node;
+    }
+
+    /// <summary>Takes the part of the file that is shown: all of it without options.</summary>
+    internal static (long Offset, long? Size) TakeWindow(NodeOpening opening)
+    {
+        long offset = opening.TakeSize("offset") ?? 0;
+        long? size = opening.TakeSize("size");
+        if (offset < 0) throw Negative("offset");
+        if (size < 0) throw Negative("size");
+        return (offset, size);
     }
 
     // Differs from QEMU: it has no blockdev-create for raw; an image of it is made by making the file.

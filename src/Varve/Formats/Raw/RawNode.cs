@@ -35,6 +35,17 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
 
     public override void OnChildrenChanged() => _file = FindChild("file")?.Node!;
 
+    public override Func<CancellationToken, ValueTask>? PrepareReopen(NodeOpening opening)
+    {
+        (long offset, long? size) = RawDriver.TakeWindow(opening);
+        if (offset == _offset && size == _size) return null;
+        return _ =>
+        {
+            SetWindow(offset, size);
+            return default;
+        };
+    }
+
     /// <summary>Sets the window, once the child is attached.</summary>
     internal void SetWindow(long offset, long? size)
     {

@@ -6,6 +6,9 @@ namespace Varve.Protocols.File;
 /// <summary>Changes a host file's length, with the space for it made ready as asked.</summary>
 internal static class FileSpace
 {
+    /// <summary>Bytes at the beginning of a new file that are stored: in a hole nobody can find out which alignment direct I/O needs.</summary>
+    private const int FirstBlock = 4096;
+
     /// <summary>Grows or shrinks a file. When it throws, a file that was to grow is as long as before. Blocks.</summary>
     /// <exception cref="BlockException">The texts are the reference's.</exception>
     public static void Resize(HostFile file, long length, PreallocationMode preallocation)
@@ -24,6 +27,7 @@ internal static class FileSpace
         if (preallocation == PreallocationMode.Off || length == before)
         {
             Try("Could not resize file", () => file.SetLength(length));
+            if (before == 0 && length > 0) Try("Could not resize file", () => WriteZeros(file, 0, length < FirstBlock ? Math.Min(length, Align.SectorSize) : FirstBlock));
             return;
         }
 

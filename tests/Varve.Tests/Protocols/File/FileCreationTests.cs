@@ -8,8 +8,8 @@ namespace Varve.Tests.Protocols.File;
 public class FileCreationTests
 {
     [Theory]
-    [InlineData(null, 0)]
-    [InlineData("off", 0)]
+    [InlineData(null, 4096)]
+    [InlineData("off", 4096)]
     [InlineData("falloc", 1 << 20)]
     [InlineData("full", 1 << 20)]
     public async Task A_created_file_has_its_size_and_its_space(string? preallocation, long allocated)

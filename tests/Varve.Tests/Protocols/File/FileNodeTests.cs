@@ -155,7 +155,7 @@ public class FileNodeTests
     }
 
     [Theory]
-    [InlineData(PreallocationMode.Off, 0)]
+    [InlineData(PreallocationMode.Off, 4096)]
     [InlineData(PreallocationMode.Falloc, 1 << 20)]
     [InlineData(PreallocationMode.Full, 1 << 20)]
     internal async Task Resizing_makes_space_ready_as_asked(PreallocationMode preallocation, long allocated)
