@@ -18,6 +18,8 @@ internal abstract class FilterNode(NodeOpening opening) : BlockNode(opening)
 
     public override int ClusterSize => _child?.Node.ClusterSize ?? 0;
 
+    public override int SubclusterSize => _child?.Node.SubclusterSize ?? 0;
+
     public override long VmStateOffset => _child?.Node.VmStateOffset ?? 0;
 
     protected override WriteFlags SupportedWriteFlags => WriteFlags.Fua | WriteFlags.Unchanged | WriteFlags.Compressed;

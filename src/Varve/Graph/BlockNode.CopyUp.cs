@@ -11,7 +11,7 @@ internal abstract partial class BlockNode
     /// </remarks>
     internal async ValueTask CopyUpAsync(long offset, long length, CancellationToken cancellationToken)
     {
-        long unit = Math.Max(Math.Max(ClusterSize, RequestAlignment), Align.SectorSize);
+        long unit = Math.Max(Math.Max(SubclusterSize, RequestAlignment), Align.SectorSize);
         long end = Math.Min(Align.Up(offset + length, unit), Length);
         long piece = Math.Max(IOBuffer.MaxTransfer, unit);
         for (long start = Align.Down(offset, unit); start < end; start += piece)

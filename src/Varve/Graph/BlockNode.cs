@@ -44,8 +44,11 @@ internal abstract partial class BlockNode : IBlockParent
     /// <summary>Requests that reach the driver are multiples of this, a power of two; others are widened here. 1 for most.</summary>
     public virtual int RequestAlignment => 1;
 
-    /// <summary>Bytes of a cluster, or 0 where the format has none. Copy-on-read rounds to it.</summary>
+    /// <summary>Bytes of a cluster, or 0 where the format has none.</summary>
     public virtual int ClusterSize => 0;
+
+    /// <summary>Bytes of the smallest part that a format allocates or not; the cluster's where it has no smaller. Copy-on-read rounds to it.</summary>
+    public virtual int SubclusterSize => ClusterSize;
 
     /// <summary>Whether <see cref="WriteFlags.Compressed"/> means something here; what is written with it is a whole cluster, or several.</summary>
     public bool SupportsCompressedWrites => SkipFilters().Driver.SupportsCompressedWrites;

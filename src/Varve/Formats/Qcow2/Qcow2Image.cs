@@ -49,7 +49,7 @@ internal sealed partial class Qcow2Image : BlockNode
     public override long VmStateOffset => (_header.L1EntriesFor(_header.VirtualSize) * _header.L2Entries) << _header.ClusterBits;
 
     /// <summary>Bytes of a subcluster; of a cluster, in images without them.</summary>
-    private int SubclusterSize => _header.SubclusterSize;
+    public override int SubclusterSize => _header.SubclusterSize;
 
     public override bool? IsDirty => (_header.Incompatible & Qcow2Incompatible.Dirty) != 0;
 
