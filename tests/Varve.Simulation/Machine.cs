@@ -47,6 +47,7 @@ internal sealed class Machine
     public ValueTask CreateAsync(string file, string? backing)
     {
         Disk.Files[file] = new CrashFile([]);
+        if (Scenario.HasDataFile) Disk.Files[Scenario.DataFileOf(file)] = new CrashFile([]);
         return Graph.Drivers.Find("qcow2")!.CreateAsync(Graph, Scenario.CreateOptions(file, backing), CancellationToken.None);
     }
 

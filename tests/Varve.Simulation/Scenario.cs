@@ -37,6 +37,9 @@ internal sealed record Scenario
     /// <summary>Whether snapshots are taken and streams run.</summary>
     public bool ChangesChain => Canary != Canary.Links;
 
+    /// <summary>Guest data lies in files of their own.</summary>
+    public required bool HasDataFile { get; init; }
+
     /// <summary>What compressed writes use.</summary>
     public required string CompressionType { get; init; }
 
@@ -70,25 +73,39 @@ internal sealed record Scenario
             {
                 FailuresPerThousand = canary != Canary.None || random.Next(3) != 0 ? 0 : random.Next(1, 30),
             },
+            HasDataFile = version == 3 && new Random(seed ^ 0xDA7A).Next(4) == 0,
             CompressionType = version == 3 && random.Next(2) == 0 ? "zstd" : "zlib",
             Canary = canary,
         };
     }
 
     /// <summary>The options of a new image: the first, or an overlay.</summary>
-    public JsonObject CreateOptions(string file, string? backing) => new()
+    public JsonObject CreateOptions(string file, string? backing)
     {
-        ["file"] = new JsonObject { ["driver"] = "crash", ["filename"] = file },
-        ["size"] = Length,
-        ["cluster-size"] = ClusterSize,
-        ["refcount-bits"] = RefcountBits,
-        ["version"] = Version == 2 ? "v2" : "v3",
-        ["lazy-refcounts"] = LazyRefcounts,
-        ["compression-type"] = CompressionType,
-        ["extended-l2"] = ExtendedL2,
-        ["backing-file"] = backing is null ? null : "crash:" + backing,
-        ["backing-fmt"] = backing is null ? null : "qcow2",
-    };
+        JsonObject options = new()
+        {
+            ["file"] = new JsonObject { ["driver"] = "crash", ["filename"] = file },
+            ["size"] = Length,
+            ["cluster-size"] = ClusterSize,
+            ["refcount-bits"] = RefcountBits,
+            ["version"] = Version == 2 ? "v2" : "v3",
+            ["lazy-refcounts"] = LazyRefcounts,
+            ["compression-type"] = CompressionType,
+            ["extended-l2"] = ExtendedL2,
+            ["backing-file"] = backing is null ? null : "crash:" + backing,
+            ["backing-fmt"] = backing is null ? null : "qcow2",
+        };
+        if (HasDataFile) options["data-file"] = new JsonObject { ["driver"] = "crash", ["filename"] = "crash:" + DataFileOf(file) };
+        return options;
+    }
+
+    /// <summary>The name of the file that holds an image's guest data.</summary>
+    public static string DataFileOf(string file) => file + DataSuffix;
+
+    /// <summary>The name of the image that a file belongs to.</summary>
+    public static string ImageOf(string file) => file.EndsWith(DataSuffix, StringComparison.Ordinal) ? file[..^DataSuffix.Length] : file;
+
+    private const string DataSuffix = ".data";
 
     /// <summary>How an image is opened; without <paramref name="withBacking"/> the caller attaches what is below.</summary>
     public JsonObject OpenOptions(string file, bool withBacking)

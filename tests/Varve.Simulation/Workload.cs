@@ -10,7 +10,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
 {
     private int _nextId = firstId;
     private int _operationsLeft = machine.Scenario.Operations;
-    private int _nextFile = machine.Disk.Files.Keys.Max(int.Parse) + 1;
+    private int _nextFile = machine.Disk.Files.Keys.Max(f => int.Parse(Scenario.ImageOf(f))) + 1;
 
     /// <summary>What a read returned that it must not; null when all is well.</summary>
     public string? Failure { get; private set; }
@@ -87,6 +87,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
     /// <summary>Compresses the clusters that lie in the range; where some are allocated the write fails, and others may be written.</summary>
     private async ValueTask WriteCompressedAsync(long offset, long length)
     {
+        if (machine.Scenario.HasDataFile) return;      // never compressed
         int cluster = machine.Top.ClusterSize;
         long start = Align.Down(offset, cluster), end = Math.Min(Align.Up(offset + length, cluster), model.Length);
         try
@@ -200,7 +201,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         {
             if (machine.Disk.IsOff || job.Error is not null) return;
             List<string> needed = [.. machine.Chain.Select(Machine.FileOf)];
-            foreach (string file in machine.Disk.Files.Keys.Except(needed).ToList()) machine.Disk.Files.Remove(file);
+            foreach (string file in machine.Disk.Files.Keys.Where(f => !needed.Contains(Scenario.ImageOf(f))).ToList()) machine.Disk.Files.Remove(file);
         }
     }
 }

@@ -25,6 +25,16 @@ internal abstract class CreationFormat
     /// <exception cref="BlockException">An option's value is refused, or something could not be written.</exception>
     public abstract ValueTask CreateAsync(BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken);
 
+    /// <summary>What an image of this format would take (<c>img measure</c>).</summary>
+    /// <param name="graph">Knows the drivers.</param>
+    /// <param name="values">The options of the creation, with <c>size</c> among them.</param>
+    /// <param name="source">What would be copied into the image, its whole chain; null: nothing, an image of that size.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <exception cref="BlockException">The format cannot tell, or an option's value is refused.</exception>
+    public virtual ValueTask<ImageMeasurement> MeasureAsync(
+        BlockGraph graph, CreationOptionValues values, BlockBackend? source, CancellationToken cancellationToken)
+        => throw new BlockException(BlockErrorKind.Unsupported, $"Block driver '{Name}' does not support size measurement");
+
     /// <summary>The format of that name, or null where the driver cannot create.</summary>
     public static CreationFormat? Find(string driver) => driver switch
     {

@@ -39,4 +39,11 @@ internal class FileCreation : CreationFormat
 internal sealed class RawCreation : FileCreation
 {
     public override string Name => "raw";
+
+    public override ValueTask<ImageMeasurement> MeasureAsync(
+        BlockGraph graph, CreationOptionValues values, BlockBackend? source, CancellationToken cancellationToken)
+    {
+        long length = Align.Up(source?.Length ?? long.Parse(values["size"]!, CultureInfo.InvariantCulture), Align.SectorSize);
+        return new(new ImageMeasurement(length, length));
+    }
 }

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Varve.Formats.Qcow2;
 using Varve.Graph;
+using Varve.Options;
 using static Varve.Creation.CreationOptionType;
 
 namespace Varve.Creation;
@@ -64,6 +66,17 @@ internal sealed class Qcow2Creation : CreationFormat
             await RunAsync(graph, "qcow2", options, cancellationToken).ConfigureAwait(false);
             files.Keep();
         }
+    }
+
+    public override ValueTask<ImageMeasurement> MeasureAsync(
+        BlockGraph graph, CreationOptionValues values, BlockBackend? source, CancellationToken cancellationToken)
+    {
+        if (source is not null) values.Set("size", source.Length.ToString(CultureInfo.InvariantCulture));
+        JsonObject options = Translate(values);
+        options["file"] = "";                  // none is written
+        options.Remove("data-file-raw");       // a data file's clusters count as the image's own
+        JsonObject members = OptionChecker.Check(graph.Drivers.Find("qcow2")!.CreateOptions!, options, OptionStyle.Keyval);
+        return Qcow2Measure.RunAsync(Qcow2CreateOptions.FromJson(members, graph.Objects), source, cancellationToken);
     }
 
     private static JsonObject Translate(CreationOptionValues values)

@@ -42,7 +42,8 @@ internal sealed class BlockChild(IBlockParent parent, string name, ChildRole rol
     /// <summary><c>file</c>, <c>backing</c>, <c>data-file</c>, <c>root</c>, ...</summary>
     public string Name { get; } = name;
 
-    public ChildRole Role { get; } = role;
+    /// <summary>Settled once the parent has read its metadata.</summary>
+    public ChildRole Role { get; internal set; } = role;
 
     /// <summary>The node at the lower end; null only before attaching and after detaching.</summary>
     public BlockNode Node { get; internal set; } = null!;

@@ -56,17 +56,22 @@ internal sealed partial class NodeOpening
     /// <param name="parent">The node being opened.</param>
     /// <param name="name">The child's name, which is also the option's.</param>
     /// <param name="role">Decides its permissions.</param>
-    /// <param name="recordedName">The file name recorded in the image; null: the option decides alone.</param>
+    /// <param name="recordedName">The file name recorded in the image, relative to the working directory as the reference has it; null: the
+    /// option decides alone.</param>
     /// <param name="cancellationToken">Ends the opening.</param>
     public async ValueTask<BlockChild?> OpenNamedChildAsync(
         BlockNode parent, string name, ChildRole role, string? recordedName, CancellationToken cancellationToken)
     {
-        if (Options.ContainsKey(name) || string.IsNullOrEmpty(recordedName))
+        JsonNode? given = Options[name];
+        bool addsToRecorded = given is JsonObject inline && !inline.ContainsKey("filename") && OptionChecker.TextOf(inline["driver"]) is null or "file";
+        if (string.IsNullOrEmpty(recordedName) || (given is not null && !addsToRecorded))
         {
             return await OpenChildAsync(parent, name, role, cancellationToken).ConfigureAwait(false);
         }
 
-        BlockNode child = await OpenRecordedAsync(parent, Resolve(parent, recordedName), null, [], role, cancellationToken).ConfigureAwait(false);
+        Options.Remove(name);
+        BlockNode child = await OpenRecordedAsync(
+            parent, recordedName, null, given?.DeepClone() as JsonObject ?? [], role, cancellationToken).ConfigureAwait(false);
         return await AttachAsync(parent, name, role, child, cancellationToken).ConfigureAwait(false);
     }
 

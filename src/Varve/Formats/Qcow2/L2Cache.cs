@@ -18,6 +18,12 @@ internal enum MappingKind
 
     /// <summary>The subclusters of the entry contradict each other.</summary>
     Invalid,
+
+    /// <summary>The data file's cluster is not the guest's own.</summary>
+    Misplaced,
+
+    /// <summary>Compressed, in an image whose data lies in a data file.</summary>
+    Misfiled,
 }
 
 /// <summary>A guest range of equal kind; for data, contiguous in the image file.</summary>
@@ -26,7 +32,11 @@ internal enum MappingKind
 /// <param name="Host">Where that guest offset lies, or would lie once it is written; 0: nowhere. Not cached: where the slice lies.</param>
 /// <param name="IsCopied">The clusters belong to the active tables alone: they may be written in place.</param>
 /// <param name="Entry">The L2 entry of the first cluster.</param>
-internal readonly record struct Mapping(MappingKind Kind, long Length, long Host, bool IsCopied, L2Entry Entry);
+internal readonly record struct Mapping(MappingKind Kind, long Length, long Host, bool IsCopied, L2Entry Entry)
+{
+    /// <summary>Nothing can be read or written there.</summary>
+    public bool IsCorrupt => Kind >= MappingKind.Corrupt;
+}
 
 // L2 entries: what holds on disk at every instant
 //   1. An entry names a cluster only when the cluster's data and its raised refcount are durable. Entries change in memory once the
@@ -40,7 +50,7 @@ internal readonly record struct Mapping(MappingKind Kind, long Length, long Host
 internal sealed partial class L2Cache
 {
     private readonly int _clusterBits, _l2Bits, _sliceEntryBits, _subclusterBits;
-    private readonly bool _hasSubclusters;
+    private readonly bool _hasSubclusters, _hasDataFile;
 
     public L2Cache(Qcow2Header header, ResidentTable l1, TableCache slices)
     {
@@ -49,6 +59,7 @@ internal sealed partial class L2Cache
         _sliceEntryBits = int.Log2(slices.SliceSize) - header.L2EntryBits;
         _subclusterBits = _clusterBits - SubclusterMap.CountBits;
         _hasSubclusters = header.HasSubclusters;
+        _hasDataFile = header.HasDataFile;
         L1 = l1;
         Slices = slices;
     }
@@ -82,7 +93,7 @@ internal sealed partial class L2Cache
 
     public ExtendedL2Entry Get(TableSlice slice, int index)
         => _hasSubclusters
-            ? ExtendedL2Entry.Read(slice.Bytes.AsSpan(index * ExtendedL2Entry.Size))
+            ? ExtendedL2Entry.Read(slice.Bytes.AsSpan(index * ExtendedL2Entry.Size), _hasDataFile)
             : ExtendedL2Entry.FromStandard(GetStandard(slice, index));
 
     public void Set(TableSlice slice, int index, ExtendedL2Entry entry)
@@ -98,7 +109,11 @@ internal sealed partial class L2Cache
         slice.MarkDirty(index * 8, 8);
     }
 
-    private static L2Entry GetStandard(TableSlice slice, int index) => new(BinaryPrimitives.ReadUInt64BigEndian(slice.Bytes.AsSpan(index * 8)));
+    private L2Entry GetStandard(TableSlice slice, int index)
+    {
+        var entry = new L2Entry(BinaryPrimitives.ReadUInt64BigEndian(slice.Bytes.AsSpan(index * 8)));
+        return _hasDataFile ? entry : entry.WithoutStrayCopied();
+    }
 
     /// <summary>Maps the longest run of one kind that begins at <paramref name="offset"/>.</summary>
     /// <param name="offset">Guest offset.</param>
@@ -115,10 +130,18 @@ internal sealed partial class L2Cache
 
         if (!Align.Is(l1.Table.Value, 1L << _clusterBits)) return new Mapping(MappingKind.Corrupt, 1, l1.Table.Value, IsCopied: false, default);
         long sliceHost = l1.Table.Value + SliceOffsetOf(offset);
-        return Slices.TryGet(sliceHost, out TableSlice? slice)
-            ? _hasSubclusters ? LookupSubclusters(slice, offset, maxLength) : LookupIn(slice, offset, maxLength)
-            : new Mapping(MappingKind.NotCached, 1, sliceHost, IsCopied: false, default);
+        if (!Slices.TryGet(sliceHost, out TableSlice? slice)) return new Mapping(MappingKind.NotCached, 1, sliceHost, IsCopied: false, default);
+        Mapping mapping = _hasSubclusters ? LookupSubclusters(slice, offset, maxLength) : LookupIn(slice, offset, maxLength);
+        return _hasDataFile ? InDataFile(mapping, offset) : mapping;
     }
+
+    /// <summary>In a data file every cluster lies where the guest sees it, and none is compressed.</summary>
+    private static Mapping InDataFile(Mapping mapping, long offset) => mapping.Kind switch
+    {
+        MappingKind.Compressed => mapping with { Kind = MappingKind.Misfiled },
+        MappingKind.Data when mapping.Host != offset => mapping with { Kind = MappingKind.Misplaced },
+        _ => mapping,
+    };
 
     private Mapping LookupIn(TableSlice slice, long offset, long maxLength)
     {

@@ -194,10 +194,11 @@ internal sealed partial class Qcow2Check
     {
         await foreach ((long at, ulong raw, _) in ReadL2Async(table, cancellationToken).ConfigureAwait(false))
         {
-            var entry = new L2Entry(raw);
+            L2Entry entry = _header.HasDataFile ? new(raw) : new L2Entry(raw).WithoutStrayCopied();
             if (entry.Kind is not (ClusterKind.Data or ClusterKind.ZeroAllocated)) continue;
-            if (await TryGetRefcountAsync(entry.Host.Value, cancellationToken).ConfigureAwait(false) is not { } refcount) continue;
-            if (entry.IsCopied == (refcount == 1)) continue;
+            // Clusters of a data file count as referenced once.
+            ulong? counted = _header.HasDataFile ? 1 : await TryGetRefcountAsync(entry.Host.Value, cancellationToken).ConfigureAwait(false);
+            if (counted is not { } refcount || entry.IsCopied == (refcount == 1)) continue;
             string what = $"OFLAG_COPIED data cluster: l2_entry={Hex(raw)} refcount={refcount}";
             await CorrectFlagAsync(at, raw, what, repairs, cancellationToken).ConfigureAwait(false);
         }

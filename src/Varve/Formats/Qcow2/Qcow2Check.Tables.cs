@@ -75,9 +75,9 @@ internal sealed partial class Qcow2Check
             if (entry.HasReservedBits) Corruption($"ERROR found l2 entry with reserved bits set: {Hex(raw)}");
             if (entry.Kind == ClusterKind.Compressed)
             {
-                CountCompressed(entry, isActive);
+                CountCompressed(entry, (at - offset) >> _header.L2EntryBits, isActive);
             }
-            else if (!entry.Host.IsNone)
+            else if (!entry.Host.IsNone || (_header.HasDataFile && entry.IsCopied))
             {
                 next = await CountStandardAsync(at, entry, new SubclusterMap(map), next, isActive, cancellationToken).ConfigureAwait(false);
             }
@@ -97,8 +97,14 @@ internal sealed partial class Qcow2Check
         }
     }
 
-    private void CountCompressed(L2Entry entry, bool isActive)
+    private void CountCompressed(L2Entry entry, long index, bool isActive)
     {
+        if (_header.HasDataFile)
+        {
+            Corruption($"ERROR compressed cluster {index} with data file, entry=0x{Hex(entry.Raw)}");
+            return;
+        }
+
         CompressedExtent extent = entry.Compressed(_header.ClusterBits);
         if (entry.IsCopied)
         {
@@ -125,7 +131,7 @@ internal sealed partial class Qcow2Check
             if (next != 0 && host != next) _result.FragmentedClusters++;
         }
 
-        Count(host, ClusterSize);
+        if (!_header.HasDataFile) Count(host, ClusterSize);
         return host + ClusterSize;
     }
 

@@ -35,6 +35,15 @@ internal sealed record Qcow2CreateOptions
 
     public Qcow2CompressionType CompressionType { get; init; }
 
+    /// <summary>The name of the file for guest data; null: the image's own.</summary>
+    public string? DataFile { get; init; }
+
+    /// <summary>The data file is to read as a raw image of the disk.</summary>
+    public bool DataFileRaw { get; init; }
+
+    /// <summary>L2 tables name every cluster from the start: a raw data file shows all of it.</summary>
+    public bool MapsEverything => DataFileRaw || Preallocation != PreallocationMode.Off;
+
     /// <summary>L2 entries with 32 subclusters.</summary>
     public bool ExtendedL2 { get; init; }
 
@@ -44,10 +53,10 @@ internal sealed record Qcow2CreateOptions
     /// <summary>Reads and validates the members of <c>blockdev-create</c>; their types have been checked.</summary>
     /// <param name="options">The members.</param>
     /// <param name="objects">Where the secret of an encrypted image is.</param>
+    /// <param name="dataFile">The name of the data file, where there is one.</param>
     /// <exception cref="BlockException">In the reference's words.</exception>
-    public static Qcow2CreateOptions FromJson(JsonObject options, ObjectRegistry objects)
+    public static Qcow2CreateOptions FromJson(JsonObject options, ObjectRegistry objects, string? dataFile = null)
     {
-        RefuseUnsupported(options);
         string version = (string?)options["version"] ?? "v3";
         var result = new Qcow2CreateOptions
         {
@@ -61,6 +70,8 @@ internal sealed record Qcow2CreateOptions
             RefcountBits = options["refcount-bits"] is { } bits ? (int)Math.Min(ReadUnsigned(bits), int.MaxValue) : DefaultRefcountBits,
             CompressionType = (string?)options["compression-type"] == "zstd" ? Qcow2CompressionType.Zstd : Qcow2CompressionType.Zlib,
             ExtendedL2 = (bool?)options["extended-l2"] ?? false,
+            DataFile = dataFile,
+            DataFileRaw = (bool?)options["data-file-raw"] ?? false,
         };
         result.Validate();
         return result with { Encryption = Qcow2Encryption.FromJson(options["encrypt"] as JsonObject, objects) };
@@ -96,6 +107,13 @@ internal sealed record Qcow2CreateOptions
             throw Invalid("Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)");
         }
 
+        if (DataFileRaw && DataFile is null) throw Invalid("data-file-raw requires data-file");
+        if (DataFileRaw && BackingFile is not null) throw Invalid("Backing file and data-file-raw cannot be used at the same time");
+        if (DataFile is not null && Version < 3)
+        {
+            throw Invalid("External data files are only supported with compatibility level 1.1 and above (use version=v3 or greater)");
+        }
+
         if (!IsPowerOfTwo(RefcountBits) || RefcountBits > 1 << Qcow2Header.MaxRefcountOrder)
         {
             throw Invalid("Refcount width must be a power of two and may not exceed 64 bits");
@@ -110,17 +128,6 @@ internal sealed record Qcow2CreateOptions
         {
             throw Invalid("Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)");
         }
-    }
-
-    /// <summary>What this version of ours does not create yet is refused by name, before anything is written.</summary>
-    private static void RefuseUnsupported(JsonObject options)
-    {
-        foreach (string name in new[] { "data-file" })
-        {
-            if (options[name] is not null) throw Unsupported(name);
-        }
-
-        if ((bool?)options["data-file-raw"] ?? false) throw Unsupported("data-file-raw");
     }
 
     private static long ReadSize(JsonNode? value)
@@ -146,7 +153,4 @@ internal sealed record Qcow2CreateOptions
     private static bool IsPowerOfTwo(int value) => value > 0 && BitOperations.IsPow2(value);
 
     private static BlockException Invalid(string message) => new(BlockErrorKind.Invalid, message);
-
-    private static BlockException Unsupported(string option)
-        => new(BlockErrorKind.Unsupported, $"Creating qcow2 images with '{option}' is not supported");
 }

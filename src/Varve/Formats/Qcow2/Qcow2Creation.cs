@@ -14,13 +14,15 @@ namespace Varve.Formats.Qcow2;
 internal sealed class Qcow2Creation
 {
     private readonly BlockBackend _file;
+    private readonly BlockBackend? _data;
     private readonly Qcow2Layout _layout;
     private readonly byte[] _headerCluster;
 
     /// <summary>Lays the image out; what cannot be created is refused here, before the file is touched.</summary>
-    public Qcow2Creation(BlockBackend file, Qcow2CreateOptions options)
+    public Qcow2Creation(BlockBackend file, BlockBackend? data, Qcow2CreateOptions options)
     {
         _file = file;
+        _data = data;
         _layout = new Qcow2Layout(options);
         _headerCluster = BuildHeaderCluster();
     }
@@ -40,6 +42,7 @@ internal sealed class Qcow2Creation
         }
 
         await CreateEncryptionAsync(cancellationToken).ConfigureAwait(false);
+        await PrepareDataFileAsync(cancellationToken).ConfigureAwait(false);
         await _file.FlushAsync(cancellationToken).ConfigureAwait(false);
         await _file.WriteAsync(0, _headerCluster, WriteFlags.None, cancellationToken).ConfigureAwait(false);
         await _file.FlushAsync(cancellationToken).ConfigureAwait(false);
@@ -72,11 +75,11 @@ internal sealed class Qcow2Creation
     /// which preallocated clusters would show, is zeroed.</summary>
     private async ValueTask PrepareFileAsync(CancellationToken cancellationToken)
     {
-        PreallocationMode mode = _layout.Options.Preallocation is PreallocationMode.Metadata ? PreallocationMode.Off : _layout.Options.Preallocation;
+        PreallocationMode mode = _data is null ? DataSpace : PreallocationMode.Off;
         try
         {
-            await ResizeAsync(0, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
-            await ResizeAsync(_layout.FileLength, mode, cancellationToken).ConfigureAwait(false);
+            await ResizeAsync(_file, 0, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
+            await ResizeAsync(_file, _layout.FileLength, mode, cancellationToken).ConfigureAwait(false);
         }
         catch (BlockException e) when (e.Kind == BlockErrorKind.Unsupported && _file.Length >= _layout.FileLength)
         {
@@ -84,8 +87,24 @@ internal sealed class Qcow2Creation
         }
     }
 
-    private async ValueTask ResizeAsync(long length, PreallocationMode mode, CancellationToken cancellationToken)
-        => await _file.RunAsync(
+    /// <summary>How the clusters of guest data get their space; tables are written anyway.</summary>
+    private PreallocationMode DataSpace
+        => _layout.Options.Preallocation is PreallocationMode.Metadata ? PreallocationMode.Off : _layout.Options.Preallocation;
+
+    /// <summary>Gives a data file the length of the disk. What it holds stays: it may be an image that gets its metadata now.</summary>
+    private async ValueTask PrepareDataFileAsync(CancellationToken cancellationToken)
+    {
+        if (_data is null) return;
+        if (_data.Length != _layout.Options.Size || DataSpace != PreallocationMode.Off)
+        {
+            await ResizeAsync(_data, _layout.Options.Size, DataSpace, cancellationToken).ConfigureAwait(false);
+        }
+
+        await _data.FlushAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private static async ValueTask ResizeAsync(BlockBackend file, long length, PreallocationMode mode, CancellationToken cancellationToken)
+        => await file.RunAsync(
             static async (node, resize, token) =>
             {
                 await node.ResizeAsync(resize.length, resize.mode, token).ConfigureAwait(false);
@@ -125,7 +144,7 @@ internal sealed class Qcow2Creation
             bytes,
             firstByte,
             _layout.DataClustersOf(table) * words,
-            i => i % words == 0 ? L2Entry.Standard(_layout.OffsetOf(_layout.L2Table(table) + 1 + i / words)).Raw : SubclusterMap.None.Raw);
+            i => i % words == 0 ? L2Entry.Standard(_layout.DataCluster(table, i / words)).Raw : SubclusterMap.None.Raw);
     }
 
     private static void FillEntries(Span<byte> bytes, long firstByte, long count, Func<long, ulong> entry)
@@ -153,6 +172,7 @@ internal sealed class Qcow2Creation
         _layout.Header.WriteTo(bytes);
         var extensions = new List<HeaderExtension>();
         if (_layout.Options.BackingFormat is { } format) extensions.Add(new(HeaderExtension.BackingFormat, Encoding.UTF8.GetBytes(format)));
+        if (_layout.Options.DataFile is { } dataFile) extensions.Add(new(HeaderExtension.DataFileName, Encoding.UTF8.GetBytes(dataFile)));
         if (_layout.Options.Encryption is { Volume: not null }) extensions.Add(EncryptionPointer());
         if (FeatureNameTable.ForNewImage(_layout.Options.Version, _layout.ClusterSize) is { } table) extensions.Add(table);
         byte[] name = Encoding.UTF8.GetBytes(_layout.Options.BackingFile ?? "");

@@ -42,24 +42,30 @@ internal sealed partial class Qcow2Driver
     /// <inheritdoc/>
     public override async ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)
     {
-        Qcow2CreateOptions create;
-        BlockBackend backend;
-        using (await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
-        {
-            (backend, create) = await graph.OpenForCreationAsync(
-                options["file"], () => Qcow2CreateOptions.FromJson(options, graph.Objects), cancellationToken).ConfigureAwait(false);
-        }
-
-        using Qcow2Encryption? encryption = create.Encryption;
+        BlockBackend? file = null, data = null;
         try
         {
-            await new Qcow2Creation(backend, create).RunAsync(cancellationToken).ConfigureAwait(false);
+            Qcow2CreateOptions create = null!;
+            using (await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false))
+            {
+                if (options["data-file"] is { } dataFile)
+                {
+                    (data, _) = await graph.OpenForCreationAsync(dataFile, () => true, cancellationToken).ConfigureAwait(false);
+                }
+
+                (file, create) = await graph.OpenForCreationAsync(
+                    options["file"], () => Qcow2CreateOptions.FromJson(options, graph.Objects, data?.Node.Filename), cancellationToken).ConfigureAwait(false);
+            }
+
+            using Qcow2Encryption? encryption = create.Encryption;
+            await new Qcow2Creation(file, data, create).RunAsync(cancellationToken).ConfigureAwait(false);
         }
         finally
         {
             using (await graph.ControlLock.EnterAsync(CancellationToken.None).ConfigureAwait(false))
             {
-                await backend.CloseAsync().ConfigureAwait(false);
+                if (file is not null) await file.CloseAsync().ConfigureAwait(false);
+                if (data is not null) await data.CloseAsync().ConfigureAwait(false);
             }
         }
     }

@@ -59,7 +59,11 @@ internal sealed partial class Qcow2Image
             }
 
             ClusterAllocator.Run run;
-            if (isReuse)
+            if (HasDataFile)
+            {
+                run = new ClusterAllocator.Run(start, count, IsFresh: false);      // its place is given
+            }
+            else if (isReuse)
             {
                 run = new ClusterAllocator.Run(first.Host.Value, count, IsFresh: false);
             }
@@ -158,7 +162,7 @@ internal sealed partial class Qcow2Image
     {
         try
         {
-            if (!reservation.IsReuse && !_isUnusable)
+            if (!reservation.IsReuse && !HasDataFile && !_isUnusable)
             {
                 using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
                 if (reservation.Packed is { } packed) await _allocator.FreePackedAsync(packed).ConfigureAwait(false);
@@ -185,6 +189,7 @@ internal sealed partial class Qcow2Image
     /// <summary>An entry that held a reference is no more. Needs the table lock.</summary>
     private void Unlinked(L2Entry old, DiscardReason reason)
     {
+        if (HasDataFile) return;      // clusters of a data file are not counted
         switch (old.Kind)
         {
             case ClusterKind.Data or ClusterKind.ZeroAllocated when !Align.Is(old.Host.Value, ClusterSize):

@@ -17,6 +17,7 @@ internal sealed partial class Qcow2Image
 
     private async ValueTask WriteCompressedAsync(long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
+        if (HasDataFile) throw BlockException.FromErrno(Errno.EOPNOTSUPP);
         bool isWhole = Align.Is(buffer.Length, ClusterSize) || offset + buffer.Length == Length;
         // Differs from QEMU: it stores the clusters as they are, for everybody to read.
         if (IsEncrypted) throw BlockException.FromErrno(Errno.EOPNOTSUPP, "Compression and encryption not supported at the same time");
@@ -117,10 +118,8 @@ internal sealed partial class Qcow2Image
             await _file.Node.WriteAsync(extent.Host.Value, packed, WriteFlags.None, cancellationToken).ConfigureAwait(false);
             lock (TableLock)
             {
-                _l2.Set(
-                    reservation.Slice,
-                    _l2.IndexInSlice(reservation.GuestStart),
-                    new(L2Entry.CompressedAt(extent, _header.ClusterBits), SubclusterMap.None));
+                L2Entry entry = L2Entry.CompressedAt(extent, _header.ClusterBits);
+                _l2.Set(reservation.Slice, _l2.IndexInSlice(reservation.GuestStart), new(entry, SubclusterMap.None));
                 End(reservation);
             }
 

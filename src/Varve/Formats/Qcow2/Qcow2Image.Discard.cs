@@ -185,8 +185,10 @@ internal sealed partial class Qcow2Image
             return Math.Min(end, Align.Down(start, _l2.BytesPerTable) + _l2.BytesPerTable);
         }
 
+        if (IsDataFileRaw && change is EntryChange.Zero or EntryChange.ZeroAndUnmap) await ZeroDataFileAsync(start, pieceEnd, change, cancellationToken).ConfigureAwait(false);
         if (hasTable && !await AnyChangesAsync(start, pieceEnd, change, cancellationToken).ConfigureAwait(false)) return pieceEnd;
         TableSlice slice = await GetWritableSliceAsync(start, cancellationToken).ConfigureAwait(false);
+        long lostStart = pieceEnd, lostEnd = start;
         lock (TableLock)
         {
             int index = _l2.IndexInSlice(start);
@@ -195,14 +197,31 @@ internal sealed partial class Qcow2Image
                 ExtendedL2Entry old = _l2.Get(slice, index), changed = Changed(old, change, at, pieceEnd);
                 if (changed == old) continue;
                 _l2.Set(slice, index, changed);
-                if (!changed.HasHost || old.IsCompressed) Unlinked(old.Descriptor, reason);
+                if (changed.HasHost && !old.IsCompressed) continue;
+                Unlinked(old.Descriptor, reason);
+                if (old.HasHost) (lostStart, lostEnd) = (Math.Min(lostStart, at), ClusterEnd(at));
             }
 
             slice.Pins--;
         }
 
         await ReportUnalignedLossAsync().ConfigureAwait(false);
+        if (HasDataFile && lostStart < lostEnd && change != EntryChange.Forget && !(IsDataFileRaw && change == EntryChange.ZeroAndUnmap))
+        {
+            // Now, while the mutex keeps writers away: the place is the guest cluster's own, and used again by its next write.
+            await PassDiscardAsync(_data.Node, lostStart, lostEnd - lostStart, reason, cancellationToken).ConfigureAwait(false);
+        }
+
         return pieceEnd;
+    }
+
+    /// <summary>A raw data file shows zeros itself, whatever the entries say.</summary>
+    private async ValueTask ZeroDataFileAsync(long start, long end, EntryChange change, CancellationToken cancellationToken)
+    {
+        end = Math.Min(end, _data.Node.Length);
+        if (start >= end) return;
+        ZeroFlags flags = change == EntryChange.ZeroAndUnmap ? ZeroFlags.MayUnmap : ZeroFlags.None;
+        await _data.Node.WriteZeroesAsync(start, end - start, flags, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Whether a change would change anything: a table shared with a snapshot is not copied for nothing.</summary>

@@ -120,7 +120,7 @@ internal sealed partial class Qcow2Image
     private ValueTask WriteDataAsync(long host, long guest, ReadOnlyMemory<byte> data, CancellationToken cancellationToken)
         => IsEncrypted
             ? WriteEncryptedAsync(_cipher ?? throw KeyRequired(), host, guest, data, cancellationToken)
-            : _file.Node.WriteAsync(host, data, WriteFlags.None, cancellationToken);
+            : _data.Node.WriteAsync(host, data, WriteFlags.None, cancellationToken);
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask WriteEncryptedAsync(
@@ -131,7 +131,7 @@ internal sealed partial class Qcow2Image
         {
             int piece = Math.Min(data.Length - done, encrypted.Memory.Length);
             cipher.Encrypt(SectorOf(host + done, guest + done), data.Span.Slice(done, piece), encrypted.Span[..piece]);
-            await _file.Node.WriteAsync(host + done, encrypted.Memory[..piece], WriteFlags.None, cancellationToken).ConfigureAwait(false);
+            await _data.Node.WriteAsync(host + done, encrypted.Memory[..piece], WriteFlags.None, cancellationToken).ConfigureAwait(false);
             done += piece;
         }
     }

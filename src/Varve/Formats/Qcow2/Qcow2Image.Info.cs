@@ -21,6 +21,8 @@ internal sealed partial class Qcow2Image
         if (_storedBitmaps.Count > 0) data["bitmaps"] = new JsonArray([.. _storedBitmaps.Select(Describe)]);
         data["refcount-bits"] = _header.RefcountBits;
         if (DescribeEncryption() is { } encryption) data["encrypt"] = encryption;
+        if (RecordedDataFile is not null) data["data-file"] = RecordedDataFile;
+        if (HasDataFile) data["data-file-raw"] = IsDataFileRaw;
         if (_header.Version >= 3)
         {
             data["corrupt"] = (_header.Incompatible & Qcow2Incompatible.Corrupt) != 0;

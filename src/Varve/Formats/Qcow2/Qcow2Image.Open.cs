@@ -8,14 +8,14 @@ namespace Varve.Formats.Qcow2;
 /// <content>Opening: header, features, tables, backing image.</content>
 internal sealed partial class Qcow2Image
 {
-    private const Qcow2Incompatible Supported = Qcow2Incompatible.Dirty | Qcow2Incompatible.Corrupt | Qcow2Incompatible.CompressionType
-        | Qcow2Incompatible.ExtendedL2;
+    private const string DataFileChild = "data-file";
 
     /// <summary>Opens the children and reads the metadata. What it throws undoes the opening.</summary>
     internal async ValueTask OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
     {
         _file = await opening.OpenRequiredChildAsync(this, "file", ChildRole.Image, cancellationToken).ConfigureAwait(false);
         await ReadHeaderAsync(opening.Context.ForCheck, cancellationToken).ConfigureAwait(false);
+        await OpenDataFileAsync(opening, cancellationToken).ConfigureAwait(false);
         _options = Qcow2RuntimeOptions.Take(opening, _header);
         await OpenEncryptionAsync(opening, cancellationToken).ConfigureAwait(false);
         Reclaim = new Reclaim(ClusterSize);
@@ -45,7 +45,7 @@ internal sealed partial class Qcow2Image
         HeaderCluster cluster = await ReadHeaderClusterAsync(cancellationToken).ConfigureAwait(false);
         RefuseUnknownFeatures(cluster);
         _header.CheckLimits()?.Throw(NodeName);
-        RefuseUnsupported(forCheck);
+        RefuseCorrupt(forCheck);
         if (_header.RefcountTableClusters == 0 && !forCheck)
         {
             throw new BlockException(BlockErrorKind.Invalid, "Image does not contain a reference count table") { NodeName = NodeName };
@@ -53,7 +53,29 @@ internal sealed partial class Qcow2Image
 
         (RecordedBackingFile, RecordedBackingFormat) = (cluster.BackingFile, cluster.BackingFormat);
         ReadEncryptionPointer(cluster);
+        RecordedDataFile = cluster.DataFile;
         await ReadBitmapsAsync(cluster, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Opens the file that holds the guest data, where it is not this one.</summary>
+    private async ValueTask OpenDataFileAsync(NodeOpening opening, CancellationToken cancellationToken)
+    {
+        // Who asks for metadata only has nothing to look for in a file that an image names.
+        bool isOpened = !opening.Context.NoIO || opening.Options.ContainsKey(DataFileChild);
+        BlockChild? data = isOpened
+            ? await opening.OpenNamedChildAsync(this, DataFileChild, ChildRole.Data, HasDataFile ? RecordedDataFile : null, cancellationToken).ConfigureAwait(false)
+            : null;
+        if (!HasDataFile)
+        {
+            if (data is not null) throw Refusal(BlockErrorKind.Invalid, "'data-file' can only be set for images with an external data file");
+            _data = _file;
+            return;
+        }
+
+        if (data is null && isOpened) throw Refusal(BlockErrorKind.Invalid, "'data-file' is required for this image");
+        _data = data ?? _file;
+        _isUnusable = data is null;
+        _file.Role &= ~ChildRole.Data;
     }
 
     /// <summary>Features nobody told us about: the image must not be read, not even a little.</summary>
@@ -74,14 +96,8 @@ internal sealed partial class Qcow2Image
         throw new BlockException(BlockErrorKind.Unsupported, $"Unsupported qcow2 feature(s): {string.Join(", ", features)}") { NodeName = NodeName };
     }
 
-    private void RefuseUnsupported(bool forCheck)
+    private void RefuseCorrupt(bool forCheck)
     {
-        string? what = (_header.Incompatible & ~Supported) switch
-        {
-            var bits when (bits & Qcow2Incompatible.DataFile) != 0 => "external data file",
-            _ => null,
-        };
-        if (what is not null) throw new BlockException(BlockErrorKind.Unsupported, $"Unsupported qcow2 feature(s): {what}") { NodeName = NodeName };
         if ((_header.Incompatible & Qcow2Incompatible.Corrupt) != 0 && !IsReadOnly && !forCheck)
         {
             throw new BlockException(BlockErrorKind.Denied, "qcow2: Image is corrupt; cannot be opened read/write")

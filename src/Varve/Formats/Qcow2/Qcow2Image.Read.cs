@@ -24,7 +24,7 @@ internal sealed partial class Qcow2Image
         {
             ValueTask announced = _file.Node.DebugEventAsync(BlkdebugEvent.ReadAio);
             read = announced.IsCompletedSuccessfully
-                ? _file.Node.ReadAsync(host, buffer, cancellationToken)
+                ? _data.Node.ReadAsync(host, buffer, cancellationToken)
                 : ReadAnnouncedAsync(announced, host, buffer, cancellationToken);
         }
         catch
@@ -47,7 +47,7 @@ internal sealed partial class Qcow2Image
     private async ValueTask ReadAnnouncedAsync(ValueTask announced, long host, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         await announced.ConfigureAwait(false);
-        await _file.Node.ReadAsync(host, buffer, cancellationToken).ConfigureAwait(false);
+        await _data.Node.ReadAsync(host, buffer, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Ends a request's use of its mapping when its I/O ends.</summary>
@@ -94,7 +94,7 @@ internal sealed partial class Qcow2Image
             {
                 case MappingKind.Data:
                     await _file.Node.DebugEventAsync(BlkdebugEvent.ReadAio).ConfigureAwait(false);
-                    await _file.Node.ReadAsync(mapping.Host, piece, cancellationToken).ConfigureAwait(false);
+                    await _data.Node.ReadAsync(mapping.Host, piece, cancellationToken).ConfigureAwait(false);
                     Decrypt(mapping.Host, offset, piece.Span);
                     break;
                 case MappingKind.Compressed:
@@ -121,7 +121,7 @@ internal sealed partial class Qcow2Image
         {
             Mapping mapping;
             lock (TableLock) mapping = _l2.Lookup(offset, maxLength);
-            if (mapping.Kind is MappingKind.Corrupt or MappingKind.Invalid)
+            if (mapping.IsCorrupt)
             {
                 throw await ReportMappingAsync(offset, mapping, forWriting).ConfigureAwait(false);
             }
@@ -137,7 +137,7 @@ internal sealed partial class Qcow2Image
                 _l2.Slices.Unpin(slice);
             }
 
-            if (mapping.Kind is not (MappingKind.NotCached or MappingKind.Corrupt or MappingKind.Invalid)) return mapping;
+            if (mapping.Kind != MappingKind.NotCached && !mapping.IsCorrupt) return mapping;
         }
     }
 
@@ -157,7 +157,20 @@ internal sealed partial class Qcow2Image
         }
 
         long table, index = (offset >> _header.ClusterBits) & (_header.L2Entries - 1);
+        if (mapping.Kind == MappingKind.Misplaced)
+        {
+            return ReportCorruptionAsync(
+                isFatal: true,
+                $"External data file host cluster offset {Hex(host)} does not match guest cluster offset: {Hex(Align.Down(offset, ClusterSize))}, L2 index: {Hex(index)})");
+        }
+
         lock (TableLock) table = new Metadata.L1Entry(_l2.L1[l1Index]).Table.Value;
+        if (mapping.Kind == MappingKind.Misfiled)
+        {
+            return ReportCorruptionAsync(
+                isFatal: true, $"Compressed cluster entry found in image with external data file (L2 offset: {Hex(table)}, L2 index: {Hex(index)})");
+        }
+
         if (mapping.Kind == MappingKind.Invalid)
         {
             string gap = forWriting ? "" : " ";      // the reference's own two spaces
@@ -202,12 +215,12 @@ internal sealed partial class Qcow2Image
         MappingKind.Data when IsEncrypted => new(BlockStatusFlags.Data | BlockStatusFlags.Allocated, length),
         MappingKind.ZeroAllocated when IsEncrypted => new(BlockStatusFlags.Zero | BlockStatusFlags.Allocated, length),
         MappingKind.Data => new(
-            BlockStatusFlags.Data | BlockStatusFlags.Allocated | BlockStatusFlags.OffsetValid, length, mapping.Host, _file.Node),
+            BlockStatusFlags.Data | BlockStatusFlags.Allocated | BlockStatusFlags.OffsetValid, length, mapping.Host, _data.Node),
         MappingKind.Compressed => new(BlockStatusFlags.Data | BlockStatusFlags.Allocated | BlockStatusFlags.Compressed, length),
         MappingKind.ZeroAllocated => new(
-            BlockStatusFlags.Zero | BlockStatusFlags.Allocated | BlockStatusFlags.OffsetValid, length, mapping.Host, _file.Node),
+            BlockStatusFlags.Zero | BlockStatusFlags.Allocated | BlockStatusFlags.OffsetValid, length, mapping.Host, _data.Node),
         MappingKind.ZeroPlain => new(BlockStatusFlags.Zero | BlockStatusFlags.Allocated, length),
-        _ when mapping.Host != 0 => new(UnallocatedFlags | BlockStatusFlags.OffsetValid, length, mapping.Host, _file.Node),
+        _ when mapping.Host != 0 => new(UnallocatedFlags | BlockStatusFlags.OffsetValid, length, mapping.Host, _data.Node),
         _ => new(UnallocatedFlags, length),
     };
 }

@@ -66,9 +66,10 @@ internal sealed partial class Qcow2Image
 
         // Whoever set these bits keeps data that our writes would make stale without a trace; persistent bitmaps are such data as
         // long as we do not maintain them. Cleared and durable before the first write.
-        if (_header.Autoclear != Qcow2Autoclear.None)
+        Qcow2Autoclear kept = IsDataFileRaw ? Qcow2Autoclear.RawExternalData : Qcow2Autoclear.None;
+        if (_header.Autoclear != kept)
         {
-            await UpdateHeaderAsync(h => h with { Autoclear = Qcow2Autoclear.None }, cancellationToken).ConfigureAwait(false);
+            await UpdateHeaderAsync(h => h with { Autoclear = kept }, cancellationToken).ConfigureAwait(false);
         }
 
         _isPreparedForWriting = true;

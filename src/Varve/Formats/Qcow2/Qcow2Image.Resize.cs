@@ -22,7 +22,15 @@ internal sealed partial class Qcow2Image
         {
             await UpdateHeaderAsync(h => h with { VirtualSize = length }, cancellationToken).ConfigureAwait(false);
             await GiveUpBehindAsync(length, cancellationToken).ConfigureAwait(false);
+            if (HasDataFile) await _data.Node.ResizeAsync(length, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
             return;
+        }
+
+        if (HasDataFile)
+        {
+            PreallocationMode space = preallocation == PreallocationMode.Metadata ? PreallocationMode.Off : preallocation;
+            await _data.Node.ResizeAsync(length, space, cancellationToken).ConfigureAwait(false);
+            if (IsDataFileRaw && preallocation == PreallocationMode.Off) preallocation = PreallocationMode.Metadata;
         }
 
         await GiveUpVmStateAsync(cancellationToken).ConfigureAwait(false);
@@ -101,7 +109,7 @@ internal sealed partial class Qcow2Image
         int ticket = EnterRequest();
         try
         {
-            for (long at = oldLength; at < clusterEnd;)
+            for (long at = oldLength; at < clusterEnd && !IsDataFileRaw;)
             {
                 Mapping mapping = await MapAsync(at, clusterEnd - at, cancellationToken).ConfigureAwait(false);
                 bool holdsData = mapping.Kind is MappingKind.Data or MappingKind.Compressed;
@@ -170,6 +178,7 @@ internal sealed partial class Qcow2Image
     /// <summary>Zeros in preallocated clusters: none where the file never held them, space or explicit zeros as the mode asks.</summary>
     private async ValueTask FillAsync(Reservation reservation, PreallocationMode mode, CancellationToken cancellationToken)
     {
+        if (HasDataFile) return;      // it was resized as a whole
         long host = reservation.Run.Host, length = reservation.GuestEnd - reservation.GuestStart;
         if (mode == PreallocationMode.Metadata && reservation.Run.IsFresh)
         {

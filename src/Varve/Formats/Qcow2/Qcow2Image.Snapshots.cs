@@ -129,7 +129,7 @@ internal sealed partial class Qcow2Image
     private void RefuseSnapshots()
     {
         if (_isUnusable) throw Unusable();
-        if (_showsSnapshot || (_header.Incompatible & Qcow2Incompatible.DataFile) != 0) throw BlockException.FromErrno(Errno.EOPNOTSUPP);
+        if (_showsSnapshot || HasDataFile) throw BlockException.FromErrno(Errno.EOPNOTSUPP);
     }
 
     private SnapshotEntry? FindSnapshot(string idOrName)

@@ -27,7 +27,7 @@ internal sealed partial class Qcow2Image
             Mapping mapping = _l2.Lookup(offset, buffer.Length);
             if (mapping.Kind != MappingKind.Data || !mapping.IsCopied || mapping.Length != buffer.Length || !_isPreparedForWriting) goto pieces;
             host = mapping.Host;
-            if (MetadataMap.FindOverlap(host, buffer.Length) is not null) goto pieces;
+            if (!HasDataFile && MetadataMap.FindOverlap(host, buffer.Length) is not null) goto pieces;
             ticket = Reclaim.Enter();
         }
 
@@ -141,6 +141,8 @@ internal sealed partial class Qcow2Image
         Reservation reservation, long offset, ReadOnlyMemory<byte> data, long start, long end, CancellationToken cancellationToken)
     {
         BlockNode file = _file.Node;
+        // A data file may be read as a raw disk: it does not grow beyond it.
+        if (HasDataFile) end = Math.Max(offset + data.Length, Math.Min(end, Length));
         int head = (int)(offset - start), tail = (int)(end - offset - data.Length);
         long host = reservation.Run.Host + (offset - reservation.GuestStart);
         await RefuseOverlapAsync(host - head, end - start).ConfigureAwait(false);
@@ -208,6 +210,7 @@ internal sealed partial class Qcow2Image
 
     private async ValueTask RefuseOverlapAsync(long host, long length)
     {
+        if (HasDataFile) return;      // no metadata there
         MetadataKind? overlap;
         lock (TableLock) overlap = MetadataMap.FindOverlap(host, length);
         if (overlap is { } kind) throw await ReportOverlapAsync(kind, host, length).ConfigureAwait(false);

@@ -102,7 +102,7 @@ internal sealed partial class Qcow2Image
         bool links = dirty.L2.Count + dirty.L1.Count > 0;
         if (links)
         {
-            await file.FlushAsync(cancellationToken).ConfigureAwait(false);
+            await FlushFilesAsync(cancellationToken).ConfigureAwait(false);
             await WriteTablesAsync(dirty.L2, BlkdebugEvent.L2Update, cancellationToken).ConfigureAwait(false);
             await WriteTablesAsync(dirty.L1, BlkdebugEvent.L1Update, cancellationToken).ConfigureAwait(false);
         }
@@ -111,7 +111,7 @@ internal sealed partial class Qcow2Image
         if (scope is WritebackScope.Flush or WritebackScope.Close || dirty.Lost.Count > 0)
         {
             await file.DebugEventAsync(BlkdebugEvent.FlushToDisk).ConfigureAwait(false);
-            await file.FlushAsync(cancellationToken).ConfigureAwait(false);
+            await FlushFilesAsync(cancellationToken).ConfigureAwait(false);
         }
 
         lock (TableLock)
@@ -119,6 +119,13 @@ internal sealed partial class Qcow2Image
             dirty.Written();
             Reclaim.BecameDurable(dirty.Lost);
         }
+    }
+
+    /// <summary>Guest data and tables, durable: the data first.</summary>
+    private async ValueTask FlushFilesAsync(CancellationToken cancellationToken)
+    {
+        if (HasDataFile) await _data.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
+        await _file.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask WriteTablesAsync(List<TableWrite> writes, BlkdebugEvent announced, CancellationToken cancellationToken)

@@ -18,6 +18,7 @@ internal sealed partial class Qcow2Image : BlockNode
     private Qcow2Header _header;
     private Qcow2RuntimeOptions _options = null!;
     private BlockChild _file = null!;
+    private BlockChild _data = null!;      // holds guest data: the data file, or else _file
     private L2Cache _l2 = null!;
     private ClusterAllocator _allocator = null!;
     private CompressedClusters _compressed = null!;
@@ -32,6 +33,14 @@ internal sealed partial class Qcow2Image : BlockNode
     /// <summary>The edge to the file that holds tables and data.</summary>
     internal BlockChild File => _file;
 
+    /// <summary>Guest data lies in another file, each cluster where the guest sees it.</summary>
+    internal bool HasDataFile => _header.HasDataFile;
+
+    internal bool IsDataFileRaw => _header.IsDataFileRaw;
+
+    /// <summary>The name of the data file as the header records it; null when it records none.</summary>
+    internal string? RecordedDataFile { get; private set; }
+
     /// <summary>See the list of locks above.</summary>
     internal Lock TableLock { get; } = new();
 
@@ -44,9 +53,6 @@ internal sealed partial class Qcow2Image : BlockNode
     public override long Length => _header.VirtualSize;
 
     public override int ClusterSize => _header.ClusterSize;
-
-    /// <remarks>Behind the last L1 entry the disk needs.</remarks>
-    public override long VmStateOffset => (_header.L1EntriesFor(_header.VirtualSize) * _header.L2Entries) << _header.ClusterBits;
 
     /// <summary>Bytes of a subcluster; of a cluster, in images without them.</summary>
     public override int SubclusterSize => _header.SubclusterSize;
@@ -63,12 +69,15 @@ internal sealed partial class Qcow2Image : BlockNode
     }
 
     /// <summary>Tells the host that freed clusters hold nothing, where the options say so. A hint: that it fails harms nothing.</summary>
-    internal async ValueTask PassDiscardAsync(long host, long length, DiscardReason reason, CancellationToken cancellationToken)
+    internal ValueTask PassDiscardAsync(long host, long length, DiscardReason reason, CancellationToken cancellationToken)
+        => PassDiscardAsync(_file.Node, host, length, reason, cancellationToken);
+
+    private async ValueTask PassDiscardAsync(BlockNode node, long host, long length, DiscardReason reason, CancellationToken cancellationToken)
     {
         if (!_options.PassesDiscard(reason)) return;
         try
         {
-            await _file.Node.DiscardAsync(host, length, cancellationToken).ConfigureAwait(false);
+            await node.DiscardAsync(host, length, cancellationToken).ConfigureAwait(false);
         }
         catch (BlockException)
         {

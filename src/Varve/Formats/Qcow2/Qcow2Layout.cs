@@ -20,15 +20,15 @@ internal sealed class Qcow2Layout
         L1Size = Align.Count(options.Size, (long)L2Entries * ClusterSize);
         if (L1Size * 8 > Qcow2Header.MaxL1Bytes) throw TooLarge();
         long l1Clusters = Align.Count(L1Size * 8, ClusterSize), encryptionClusters = Align.Count(options.Encryption?.HeaderSize ?? 0, ClusterSize);
-        bool isPreallocated = options.Preallocation != PreallocationMode.Off;
-        DataClusters = isPreallocated ? Align.Count(options.Size, ClusterSize) : 0;
-        L2Tables = isPreallocated ? L1Size : 0;
+        DataClusters = options.MapsEverything ? Align.Count(options.Size, ClusterSize) : 0;
+        L2Tables = options.MapsEverything ? L1Size : 0;
+        long ownDataClusters = HasDataFile ? 0 : DataClusters;
 
         RefcountTableClusters = 1;
         RefcountBlocks = 1;
         while (true)
         {
-            ClusterCount = 1 + RefcountTableClusters + RefcountBlocks + l1Clusters + encryptionClusters + L2Tables + DataClusters;
+            ClusterCount = 1 + RefcountTableClusters + RefcountBlocks + l1Clusters + encryptionClusters + L2Tables + ownDataClusters;
             long blocks = Align.Count(ClusterCount, ClusterSize * 8L / options.RefcountBits);
             long tableClusters = Align.Count(blocks * 8, ClusterSize);
             if (blocks <= RefcountBlocks && tableClusters <= RefcountTableClusters) break;
@@ -58,6 +58,7 @@ internal sealed class Qcow2Layout
 
     public long L2Tables { get; }
 
+    /// <summary>Clusters that L2 tables name.</summary>
     public long DataClusters { get; }
 
     /// <summary>Every cluster of the image: all have refcount 1.</summary>
@@ -78,8 +79,14 @@ internal sealed class Qcow2Layout
 
     public HostOffset OffsetOf(long cluster) => new(cluster * ClusterSize);
 
+    private bool HasDataFile => Options.DataFile is not null;
+
+    /// <summary>Where a data cluster lies: behind its L2 table, or in a data file where the guest sees it.</summary>
+    public HostOffset DataCluster(long l2Index, long index)
+        => OffsetOf(HasDataFile ? l2Index * L2Entries + index : L2Table(l2Index) + 1 + index);
+
     /// <summary>Cluster index of an L2 table; its data clusters follow it.</summary>
-    public long L2Table(long index) => FirstL2Table + index * (1 + L2Entries);
+    public long L2Table(long index) => FirstL2Table + (HasDataFile ? index : index * (1 + L2Entries));
 
     /// <summary>How many data clusters an L2 table maps.</summary>
     public int DataClustersOf(long l2Index) => (int)Math.Min(L2Entries, DataClusters - l2Index * L2Entries);
@@ -98,7 +105,8 @@ internal sealed class Qcow2Layout
         RefcountOrder = BitOperations.Log2((uint)Options.RefcountBits),
         HeaderLength = Options.Version == 2 ? Qcow2Header.V2Length : Qcow2Header.LengthWithCompressionType,
         Incompatible = (Options.CompressionType == Qcow2CompressionType.Zlib ? 0 : Qcow2Incompatible.CompressionType)
-            | (Options.ExtendedL2 ? Qcow2Incompatible.ExtendedL2 : 0),
+            | (HasDataFile ? Qcow2Incompatible.DataFile : 0) | (Options.ExtendedL2 ? Qcow2Incompatible.ExtendedL2 : 0),
+        Autoclear = Options.DataFileRaw ? Qcow2Autoclear.RawExternalData : 0,
         Compatible = Options.LazyRefcounts ? Qcow2Compatible.LazyRefcounts : 0,
         CompressionType = Options.CompressionType,
     };

@@ -49,5 +49,6 @@ internal static class Qcow2Options
         OptionMember.Optional("refcount-cache-size", OptionType.Int),
         OptionMember.Optional("cache-clean-interval", OptionType.Int),
         OptionMember.Optional("encrypt", s_encryption),
+        OptionMember.Optional("data-file", BlockdevSchema.Ref),
     ];
 }

@@ -52,15 +52,13 @@ internal sealed class MemoryImage : IAsyncDisposable
     }
 
     /// <summary>Opens the image and holds a writable backend at it.</summary>
-    public async Task<OpenedImage> OpenAsync(bool readOnly = false, bool forCheck = false, string name = "image", JsonObject? backing = null)
+    public async Task<OpenedImage> OpenAsync(bool readOnly = false, bool forCheck = false, string name = "image", JsonObject? backing = null, JsonObject? options = null)
     {
-        var options = new JsonObject
-        {
-            ["driver"] = "qcow2",
-            ["read-only"] = readOnly,
-            ["discard"] = "unmap",
-            ["file"] = new JsonObject { ["driver"] = "memory", ["filename"] = name },
-        };
+        options ??= [];
+        options["driver"] = "qcow2";
+        options["read-only"] = readOnly;
+        options["discard"] = "unmap";
+        options["file"] = new JsonObject { ["driver"] = "memory", ["filename"] = name };
         if (IsEncrypted) options["encrypt"] = new JsonObject { ["key-secret"] = "s" };
         if (backing is not null) options["backing"] = backing;
         using IDisposable held = await Graph.ControlLock.EnterAsync();

@@ -227,7 +227,7 @@ public sealed class Qcow2SubclusterTests
             for (int i = 0; i < header.L2Entries; i++)
             {
                 ReadOnlySpan<byte> bytes = image.AsSpan((int)l1Entry.Table.Value + i * ExtendedL2Entry.Size);
-                ExtendedL2Entry entry = ExtendedL2Entry.Read(bytes);
+                ExtendedL2Entry entry = ExtendedL2Entry.Read(bytes, hasDataFile: false);
                 if (entry == ExtendedL2Entry.Unallocated) continue;
                 string place = entry.IsCompressed ? "compressed" : entry.HasHost ? "host" : "nowhere";
                 lines.Append($"{l1 * header.L2Entries + i}: {place} {BinaryPrimitives.ReadUInt64BigEndian(bytes[8..]):x16}\n");

@@ -21,7 +21,7 @@ internal readonly record struct ExtendedL2Entry(L2Entry Descriptor, SubclusterMa
     public HostOffset Host => Descriptor.IsCompressed ? HostOffset.None : Descriptor.Host;
 
     /// <summary>A standard cluster has its place in the file, with or without data.</summary>
-    public bool HasHost => !Host.IsNone;
+    public bool HasHost => !Host.IsNone || (IsCopied && !IsCompressed);
 
     public bool IsCopied => Descriptor.IsCopied;
 
@@ -41,9 +41,10 @@ internal readonly record struct ExtendedL2Entry(L2Entry Descriptor, SubclusterMa
         => IsCompressed ? (0, SubclusterMap.Count)
             : (BitOperations.TrailingZeroCount(Subclusters.Allocated), SubclusterMap.Count - BitOperations.LeadingZeroCount(Subclusters.Allocated));
 
-    public static ExtendedL2Entry Read(ReadOnlySpan<byte> bytes)
+    public static ExtendedL2Entry Read(ReadOnlySpan<byte> bytes, bool hasDataFile)
     {
         var descriptor = new L2Entry(BinaryPrimitives.ReadUInt64BigEndian(bytes));
+        if (!hasDataFile) descriptor = descriptor.WithoutStrayCopied();
         return descriptor.IsCompressed
             ? new(descriptor, SubclusterMap.None)       // the map is not used there
             : new(descriptor.WithoutZero(), new(BinaryPrimitives.ReadUInt64BigEndian(bytes[8..])));
@@ -56,10 +57,10 @@ internal readonly record struct ExtendedL2Entry(L2Entry Descriptor, SubclusterMa
     }
 
     /// <summary>The same of an image without subclusters.</summary>
-    public static ExtendedL2Entry FromStandard(L2Entry entry) => new(entry.WithoutZero(), entry.Kind switch
+    public static ExtendedL2Entry FromStandard(L2Entry entry) => entry.Kind == ClusterKind.ZeroPlain ? Zero : new(entry.WithoutZero(), entry.Kind switch
     {
         ClusterKind.Data => SubclusterMap.AllAllocated,
-        ClusterKind.ZeroPlain or ClusterKind.ZeroAllocated => SubclusterMap.AllZero,
+        ClusterKind.ZeroAllocated => SubclusterMap.AllZero,
         _ => SubclusterMap.None,
     });
 

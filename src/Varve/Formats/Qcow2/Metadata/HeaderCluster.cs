@@ -33,6 +33,9 @@ internal sealed class HeaderCluster
     /// <summary>The recorded backing format; null when there is none.</summary>
     public string? BackingFormat => Find(HeaderExtension.BackingFormat) is { } format ? Encoding.UTF8.GetString(format.Data.Span) : null;
 
+    /// <summary>The recorded name of the data file; null when there is none.</summary>
+    public string? DataFile => Find(HeaderExtension.DataFileName) is { } name ? Encoding.UTF8.GetString(name.Data.Span) : null;
+
     /// <summary>The first extension of a type; null when there is none.</summary>
     public HeaderExtension? Find(uint type)
     {

@@ -49,7 +49,7 @@ internal readonly record struct L2Entry(ulong Raw)
     public ClusterKind Kind
         => IsCompressed ? ClusterKind.Compressed
             : IsZero ? Host.IsNone ? ClusterKind.ZeroPlain : ClusterKind.ZeroAllocated
-            : Host.IsNone ? ClusterKind.Unallocated : ClusterKind.Data;
+            : Host.IsNone && !IsCopied ? ClusterKind.Unallocated : ClusterKind.Data;
 
     /// <summary>Data in a cluster of its own: written in place from now on.</summary>
     public static L2Entry Standard(HostOffset host) => new(Copied | (ulong)host.Value);
@@ -71,6 +71,9 @@ internal readonly record struct L2Entry(ulong Raw)
 
     /// <summary>Bits a compressed descriptor has for its host offset: the larger the clusters, the fewer.</summary>
     public static int CompressedOffsetBits(int clusterBits) => Math.Min(62 - (clusterBits - 8), 56);
+
+    /// <summary>The same entry as an image without an external data file means it: only in one is offset 0 a place, said by the flag.</summary>
+    public L2Entry WithoutStrayCopied() => IsCompressed || !Host.IsNone ? this : new(Raw & ~Copied);
 
     /// <summary>A compressed cluster: its bytes begin anywhere and end within a number of 512-byte sectors.</summary>
     public static L2Entry CompressedAt(CompressedExtent extent, int clusterBits)

@@ -75,6 +75,12 @@ internal readonly record struct Qcow2Header
 
     public int RefcountBits => 1 << RefcountOrder;
 
+    /// <summary>Guest data lies in another file.</summary>
+    public bool HasDataFile => (Incompatible & Qcow2Incompatible.DataFile) != 0;
+
+    /// <summary>The external data file reads as a raw image of the disk.</summary>
+    public bool IsDataFileRaw => HasDataFile && (Autoclear & Qcow2Autoclear.RawExternalData) != 0;
+
     /// <summary>L2 entries are <see cref="ExtendedL2Entry"/> on disk.</summary>
     public bool HasSubclusters => (Incompatible & Qcow2Incompatible.ExtendedL2) != 0;
 

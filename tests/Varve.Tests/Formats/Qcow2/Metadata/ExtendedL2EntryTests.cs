@@ -8,7 +8,7 @@ public sealed class ExtendedL2EntryTests
     public void An_extended_entry_reads_and_writes_the_bytes_of_the_specification()
     {
         byte[] golden = Convert.FromHexString("8000000000050000" + "0000008000042001");     // 0, 13 and 18 hold data, 7 reads as zeros
-        ExtendedL2Entry entry = ExtendedL2Entry.Read(golden);
+        ExtendedL2Entry entry = ExtendedL2Entry.Read(golden, hasDataFile: false);
         Assert.Equal((0x50000L, true, false), (entry.Host.Value, entry.IsCopied, entry.IsInvalid));
         Assert.Equal((0, 19), entry.DataExtent);
         string kinds = string.Concat(Enumerable.Range(0, 32).Select(i => entry.KindOf(i) switch
@@ -40,7 +40,7 @@ public sealed class ExtendedL2EntryTests
     {
         byte[] bytes = new byte[ExtendedL2Entry.Size];
         new ExtendedL2Entry(new(descriptor), new(map)).WriteTo(bytes);
-        ExtendedL2Entry entry = ExtendedL2Entry.Read(bytes);
+        ExtendedL2Entry entry = ExtendedL2Entry.Read(bytes, hasDataFile: false);
         Assert.Equal(kind, entry.IsInvalid ? "invalid" : entry.KindOf(0).ToString());
     }
 
