@@ -118,7 +118,7 @@ public sealed class Qcow2ResizeTests
 
     [Theory]
     [InlineData(72, 0x8000_0000_0000_0000UL, "Unsupported qcow2 feature(s): Unknown incompatible feature: 8000000000000000")]
-    [InlineData(72, 0x4UL, "Unsupported qcow2 feature(s): external data file")]
+    [InlineData(72, 0x4UL, "'data-file' is required for this image")]
     [InlineData(72, 0x2UL, "qcow2: Image is corrupt; cannot be opened read/write")]
     [InlineData(40, 0x30200UL, "Active L1 table offset invalid")]
     [InlineData(48, 0x7FFF_FFFF_FFFF_0000UL, "Reference count table offset invalid")]
