@@ -45,16 +45,20 @@ internal static class BitmapOperations
     }
 
     /// <summary>Unmarks everything.</summary>
-    public static void Clear(BlockNode node, string name) => Find(node, name, Refuse.All).Clear();
+    public static async ValueTask ClearAsync(BlockNode node, string name, CancellationToken cancellationToken = default)
+        => (await FindForChangeAsync(node, name, cancellationToken).ConfigureAwait(false)).Clear();
 
     /// <summary>Begins, or goes on, to record.</summary>
-    public static void Enable(BlockNode node, string name) => SetEnabled(node, name, true);
+    public static ValueTask EnableAsync(BlockNode node, string name, CancellationToken cancellationToken = default)
+        => SetEnabledAsync(node, name, true, cancellationToken);
 
     /// <summary>Stops recording; what is marked stays.</summary>
-    public static void Disable(BlockNode node, string name) => SetEnabled(node, name, false);
+    public static ValueTask DisableAsync(BlockNode node, string name, CancellationToken cancellationToken = default)
+        => SetEnabledAsync(node, name, false, cancellationToken);
 
     /// <summary>Marks in one bitmap what others have marked. All or nothing.</summary>
-    public static void Merge(BlockNode node, string target, IReadOnlyList<Source> sources)
+    public static async ValueTask MergeAsync(
+        BlockNode node, string target, IReadOnlyList<Source> sources, CancellationToken cancellationToken = default)
     {
         DirtyBitmap into = Find(node, target, Refuse.All);
         var merged = new DirtyBitmap(into.Length, into.Granularity);
@@ -70,6 +74,7 @@ internal static class BitmapOperations
             merged.Merge(from);
         }
 
+        if (into.IsPersistent) await node.BeforeBitmapChangeAsync(cancellationToken).ConfigureAwait(false);
         into.Merge(merged);
     }
 
@@ -82,20 +87,37 @@ internal static class BitmapOperations
     public static long DefaultGranularity(BlockNode node)
         => node.ClusterSize > 0 ? Math.Clamp(node.ClusterSize, MinDefaultGranularity, MaxDefaultGranularity) : MaxDefaultGranularity;
 
-    private static void SetEnabled(BlockNode node, string name, bool enabled)
+    /// <summary>Refuses a bitmap that something uses, that may not change or whose bits are unknown.</summary>
+    public static void RequireUsable(BlockNode node, DirtyBitmap bitmap) => Require(node, bitmap, Refuse.All);
+
+    private static async ValueTask SetEnabledAsync(BlockNode node, string name, bool enabled, CancellationToken cancellationToken)
     {
-        Find(node, name, Refuse.All).IsEnabled = enabled;
+        (await FindForChangeAsync(node, name, cancellationToken).ConfigureAwait(false)).IsEnabled = enabled;
         node.Bitmaps.OnChanged();
+    }
+
+    private static async ValueTask<DirtyBitmap> FindForChangeAsync(BlockNode node, string name, CancellationToken cancellationToken)
+    {
+        DirtyBitmap bitmap = Find(node, name, Refuse.All);
+        if (bitmap.IsPersistent) await node.BeforeBitmapChangeAsync(cancellationToken).ConfigureAwait(false);
+        return bitmap;
     }
 
     private static DirtyBitmap Find(BlockNode node, string name, Refuse refuse)
     {
         DirtyBitmap bitmap = Find(node, name);
+        Require(node, bitmap, refuse);
+        return bitmap;
+    }
+
+    private static void Require(BlockNode node, DirtyBitmap bitmap, Refuse refuse)
+    {
+        string name = bitmap.Name!;
         string? refusal = (refuse & Refuse.Busy) != 0 && bitmap.IsBusy ? $"Bitmap '{name}' is currently in use by another operation and cannot be used"
             : (refuse & Refuse.ReadOnly) != 0 && bitmap.IsReadOnly ? $"Bitmap '{name}' is readonly and cannot be modified"
             : (refuse & Refuse.Inconsistent) != 0 && bitmap.IsInconsistent ? $"Bitmap '{name}' is inconsistent and cannot be used"
             : null;
-        if (refusal is null) return bitmap;
+        if (refusal is null) return;
         throw new BlockException(BlockErrorKind.InUse, refusal)
         {
             NodeName = node.NodeName,

@@ -21,6 +21,9 @@ internal abstract partial class BlockNode
             NodeName = NodeName,
         };
 
+    /// <summary>A persistent bitmap is about to change: the image says so, durably, before it does.</summary>
+    public virtual ValueTask BeforeBitmapChangeAsync(CancellationToken cancellationToken) => default;
+
     /// <summary>Removes a bitmap that the image stores, durably; nothing where it stores none of that name.</summary>
     public virtual ValueTask RemovePersistentBitmapAsync(string name, CancellationToken cancellationToken) => default;
 

@@ -206,7 +206,7 @@ internal sealed partial class Qcow2Check
             Count(BinaryPrimitives.ReadInt64BigEndian(crypto.Data.Span), BinaryPrimitives.ReadInt64BigEndian(crypto.Data.Span[8..]));
         }
 
-        if (cluster.Find(HeaderExtension.Bitmaps) is { Data.Length: >= 24 } bitmaps)
+        if ((_header.Autoclear & Qcow2Autoclear.Bitmaps) != 0 && cluster.Find(HeaderExtension.Bitmaps) is { Data.Length: >= 24 } bitmaps)
         {
             await CountBitmapsAsync(bitmaps.Data, cancellationToken).ConfigureAwait(false);
         }

@@ -22,9 +22,20 @@ internal sealed partial class Qcow2Image
         if (backingFile is not null && (_header.Autoclear & Qcow2Autoclear.RawExternalData) != 0) throw BlockException.FromErrno(Errno.EINVAL);
 
         await FlushAsync(cancellationToken).ConfigureAwait(false);
+        await RewriteHeaderAsync(current => HeaderRewrite.Plan(current, backingFile, backingFormat), cancellationToken).ConfigureAwait(false);
+        (RecordedBackingFile, RecordedBackingFormat) = (backingFile, backingFormat);
+    }
+
+    /// <summary>Gives an extension other data, or removes it; old or new at every instant, durable when done.</summary>
+    /// <remarks>What the data refers to is durable before.</remarks>
+    internal ValueTask ChangeExtensionAsync(uint type, byte[]? data, CancellationToken cancellationToken)
+        => RewriteHeaderAsync(current => HeaderRewrite.PlanExtension(current, type, data), cancellationToken);
+
+    private async ValueTask RewriteHeaderAsync(Func<HeaderCluster, IReadOnlyList<HeaderLayout>> plan, CancellationToken cancellationToken)
+    {
         using AsyncLock.Holder held = await _headerLock.EnterAsync().ConfigureAwait(false);
         HeaderCluster current = await ReadHeaderClusterAsync(cancellationToken).ConfigureAwait(false);
-        IReadOnlyList<HeaderLayout> steps = HeaderRewrite.Plan(current, backingFile, backingFormat);
+        IReadOnlyList<HeaderLayout> steps = plan(current);
         cancellationToken.ThrowIfCancellationRequested();
         HeaderLayout before = HeaderLayout.Of(current);
         foreach (HeaderLayout step in steps)
@@ -33,8 +44,6 @@ internal sealed partial class Qcow2Image
             await WriteLayoutAsync(before, next).ConfigureAwait(false);
             before = next;
         }
-
-        (RecordedBackingFile, RecordedBackingFormat) = (backingFile, backingFormat);
     }
 
     /// <summary>Reads the header cluster; its fixed part is memory's, which is right even where a write left the disk's in doubt.</summary>

@@ -6,8 +6,6 @@ namespace Varve.Formats.Qcow2;
 /// <content>What queries tell about the image (QMP <c>ImageInfoSpecificQCow2</c>).</content>
 internal sealed partial class Qcow2Image
 {
-    private List<BitmapDirectoryEntry> _storedBitmaps = [];
-
     /// <inheritdoc/>
     public override JsonObject GetSpecificInfo()
     {
@@ -18,7 +16,7 @@ internal sealed partial class Qcow2Image
             ["compression-type"] = _header.CompressionType == Qcow2CompressionType.Zlib ? "zlib" : "zstd",
         };
         if (_header.Version >= 3) data["lazy-refcounts"] = (_header.Compatible & Qcow2Compatible.LazyRefcounts) != 0;
-        if (_storedBitmaps.Count > 0) data["bitmaps"] = new JsonArray([.. _storedBitmaps.Select(Describe)]);
+        if (_directory.Count > 0) data["bitmaps"] = new JsonArray([.. _directory.Select(Describe)]);
         data["refcount-bits"] = _header.RefcountBits;
         if (DescribeEncryption() is { } encryption) data["encrypt"] = encryption;
         if (RecordedDataFile is not null) data["data-file"] = RecordedDataFile;
@@ -30,16 +28,6 @@ internal sealed partial class Qcow2Image
         }
 
         return new JsonObject { ["type"] = "qcow2", ["data"] = data };
-    }
-
-    /// <summary>Reads the names of the persistent bitmaps, where the image says they are up to date.</summary>
-    private async ValueTask ReadBitmapsAsync(HeaderCluster cluster, CancellationToken cancellationToken)
-    {
-        if ((_header.Autoclear & Qcow2Autoclear.Bitmaps) == 0 || cluster.Find(HeaderExtension.Bitmaps) is not { } extension) return;
-        BitmapDirectoryEntry.TryReadExtension(extension.Data.Span, out HostOffset offset, out int size, out int count)?.Throw(NodeName);
-        byte[] directory = new byte[size];
-        await _file.Node.ReadAsync(offset.Value, directory, cancellationToken).ConfigureAwait(false);
-        BitmapDirectoryEntry.TryReadAll(directory, count, out _storedBitmaps)?.Throw(NodeName);
     }
 
     private static JsonNode Describe(BitmapDirectoryEntry bitmap)

@@ -14,7 +14,7 @@ internal sealed partial class Qcow2Image
     internal async ValueTask OpenAsync(NodeOpening opening, CancellationToken cancellationToken)
     {
         _file = await opening.OpenRequiredChildAsync(this, "file", ChildRole.Image, cancellationToken).ConfigureAwait(false);
-        await ReadHeaderAsync(opening.Context.ForCheck, cancellationToken).ConfigureAwait(false);
+        await ReadHeaderAsync(opening.Context, cancellationToken).ConfigureAwait(false);
         await OpenDataFileAsync(opening, cancellationToken).ConfigureAwait(false);
         _options = Qcow2RuntimeOptions.Take(opening, _header);
         await OpenEncryptionAsync(opening, cancellationToken).ConfigureAwait(false);
@@ -24,6 +24,7 @@ internal sealed partial class Qcow2Image
         await ReadSnapshotsAsync(opening.Context.ForCheck, cancellationToken).ConfigureAwait(false);
         await ReadTablesAsync(cancellationToken).ConfigureAwait(false);
         await opening.OpenBackingAsync(this, RecordedBackingFile, RecordedBackingFormat, cancellationToken).ConfigureAwait(false);
+        if (!opening.Context.ForCheck && !(IsReadOnly && opening.Context.NoIO)) await LoadBitmapsAsync(cancellationToken).ConfigureAwait(false);
         if (!IsReadOnly && !opening.Context.ForCheck) await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
         StartCleaning();
     }
@@ -37,8 +38,9 @@ internal sealed partial class Qcow2Image
         _cleaning.Change(interval, interval);
     }
 
-    private async ValueTask ReadHeaderAsync(bool forCheck, CancellationToken cancellationToken)
+    private async ValueTask ReadHeaderAsync(OpenContext context, CancellationToken cancellationToken)
     {
+        bool forCheck = context.ForCheck;
         byte[] head = new byte[Qcow2Header.LengthWithCompressionType];
         await _file.Node.ReadAsync(0, head, cancellationToken).ConfigureAwait(false);
         Qcow2Header.TryRead(head, out _header)?.Throw(NodeName);
@@ -54,7 +56,7 @@ internal sealed partial class Qcow2Image
         (RecordedBackingFile, RecordedBackingFormat) = (cluster.BackingFile, cluster.BackingFormat);
         ReadEncryptionPointer(cluster);
         RecordedDataFile = cluster.DataFile;
-        await ReadBitmapsAsync(cluster, cancellationToken).ConfigureAwait(false);
+        await ReadBitmapDirectoryAsync(cluster, context.Warn, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Opens the file that holds the guest data, where it is not this one.</summary>
@@ -148,5 +150,6 @@ internal sealed partial class Qcow2Image
 
         _allocator.MapMetadata(MetadataMap);
         MapSnapshots();
+        MapBitmaps();
     }
 }

@@ -42,17 +42,38 @@ internal sealed partial class Qcow2Image
         _readOnlyNext = readOnly == IsReadOnly ? null : readOnly;
 
         // Whoever reopens has drained the node, so nothing becomes dirty between here and the change.
-        if (readOnly && !IsReadOnly && _l2 is not null && !_isUnusable) await CloseTablesAsync().ConfigureAwait(false);
+        if (!readOnly || IsReadOnly || _l2 is null || _isUnusable) return;
+        await EndWritingAsync().ConfigureAwait(false);
+        _isPreparedForWriting = false;   // should the change not be made after all, the next write finds stored bitmaps
     }
 
     public override void CommitPermissions()
     {
         // What a writer owes the image is paid before its first write: only then is the file below surely writable.
-        if (_readOnlyNext is not null) _isPreparedForWriting = false;
+        if (_readOnlyNext is { } isReadOnly)
+        {
+            _isPreparedForWriting = false;
+            foreach (Bitmaps.DirtyBitmap bitmap in Bitmaps.Named) bitmap.IsReadOnly = isReadOnly;
+            Bitmaps.OnChanged();
+        }
+
         _readOnlyNext = null;
     }
 
     public override void AbortPermissions() => _readOnlyNext = null;
+
+    /// <summary>Bitmaps are stored, and everything else is written back whatever became of them.</summary>
+    private async ValueTask EndWritingAsync()
+    {
+        try
+        {
+            await StoreBitmapsAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            await CloseTablesAsync().ConfigureAwait(false);
+        }
+    }
 
     /// <summary>What a writer owes an image before its first write: right refcounts, and no claims that our writes would belie.</summary>
     private ValueTask PrepareForWritingAsync(CancellationToken cancellationToken)
@@ -64,14 +85,14 @@ internal sealed partial class Qcow2Image
         if (_isPreparedForWriting) return;
         if (IsDirty == true) await RepairDirtyAsync(cancellationToken).ConfigureAwait(false);
 
-        // Whoever set these bits keeps data that our writes would make stale without a trace; persistent bitmaps are such data as
-        // long as we do not maintain them. Cleared and durable before the first write.
-        Qcow2Autoclear kept = IsDataFileRaw ? Qcow2Autoclear.RawExternalData : Qcow2Autoclear.None;
-        if (_header.Autoclear != kept)
+        // Whoever set other bits keeps data that our writes would make stale without a trace. Cleared and durable before the first write.
+        Qcow2Autoclear kept = (IsDataFileRaw ? Qcow2Autoclear.RawExternalData : Qcow2Autoclear.None) | (_directory.Count > 0 ? Qcow2Autoclear.Bitmaps : Qcow2Autoclear.None);
+        if ((_header.Autoclear & ~kept) != 0)
         {
-            await UpdateHeaderAsync(h => h with { Autoclear = kept }, cancellationToken).ConfigureAwait(false);
+            await UpdateHeaderAsync(h => h with { Autoclear = h.Autoclear & kept }, cancellationToken).ConfigureAwait(false);
         }
 
+        await TakeBitmapsIntoUseAsync(cancellationToken).ConfigureAwait(false);
         _isPreparedForWriting = true;
     }
 

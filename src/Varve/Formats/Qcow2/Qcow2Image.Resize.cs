@@ -16,6 +16,7 @@ internal sealed partial class Qcow2Image
     {
         if (_isUnusable) throw Unusable();
         RefuseResize(length, preallocation);
+        RefuseResizeOfBitmaps();
         await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
         long oldLength = Length;
         if (length < oldLength)

@@ -90,7 +90,7 @@ internal sealed partial class Qcow2Image : BlockNode
         if (_cleaning is not null) await _cleaning.DisposeAsync().ConfigureAwait(false);
         try
         {
-            if (_l2 is not null && !IsReadOnly && !_isUnusable) await CloseTablesAsync().ConfigureAwait(false);
+            if (_l2 is not null && !IsReadOnly && !_isUnusable) await EndWritingAsync().ConfigureAwait(false);
         }
         finally
         {

@@ -7,15 +7,28 @@ namespace Varve.Formats.Qcow2.Metadata;
 /// 18 u16 name size  20 u32 extra size  24 extra data, name, padding to 8. qcow2 specification, "Bitmap directory".</summary>
 internal sealed record BitmapDirectoryEntry(string Name, HostOffset Table, uint TableSize, bool IsInUse, bool IsAuto, int GranularityBits)
 {
-    public const int FixedSize = 24;
-    private const int MaxNameSize = 1023, MaxBitmaps = 65535, MaxDirectorySize = MaxBitmaps * (FixedSize + MaxNameSize + 1);
-    private const uint InUse = 1, Auto = 2, Reserved = ~7u;
+    public const int FixedSize = 24, ExtensionSize = 24, MaxNameSize = 1023, MaxBitmaps = 65535;
+    public const int MaxDirectorySize = MaxBitmaps * (FixedSize + MaxNameSize + 1);
+    private const uint InUse = 1, Auto = 2, ExtraCompatible = 4, Reserved = ~7u;
+    private const byte DirtyTracking = 1;
+
+    /// <summary>Extra data, which nobody told us about: kept byte for byte.</summary>
+    public byte[] Extra { get; init; } = [];
+
+    /// <summary>Whether the bitmap may be used by who does not know its extra data.</summary>
+    public bool IsExtraCompatible { get; init; }
+
+    /// <summary>Whether we may use the bitmap: it has no extra data, or such as may be ignored.</summary>
+    public bool IsUsable => Extra.Length == 0 || IsExtraCompatible;
+
+    /// <summary>Bytes of the entry, padding included.</summary>
+    public int EncodedSize => (int)Align.Up(FixedSize + Extra.Length + Encoding.UTF8.GetByteCount(Name), 8);
 
     /// <summary>Bytes of the directory, checked; the extension's data is 0 u32 count  4 reserved  8 u64 size  16 u64 offset.</summary>
     public static FormatError? TryReadExtension(ReadOnlySpan<byte> extension, out HostOffset directory, out int size, out int count)
     {
         (directory, size, count) = (default, 0, 0);
-        if (extension.Length != 24) return FormatError.Invalid("bitmaps_ext: Invalid extension length");
+        if (extension.Length != ExtensionSize) return FormatError.Invalid("bitmaps_ext: Invalid extension length");
         uint bitmaps = BinaryPrimitives.ReadUInt32BigEndian(extension);
         ulong bytes = BinaryPrimitives.ReadUInt64BigEndian(extension[8..]);
         if (bitmaps == 0) return FormatError.Invalid("found bitmaps extension with zero bitmaps");
@@ -28,6 +41,16 @@ internal sealed record BitmapDirectoryEntry(string Name, HostOffset Table, uint 
         directory = new(BinaryPrimitives.ReadInt64BigEndian(extension[16..]));
         (size, count) = ((int)bytes, (int)bitmaps);
         return directory.Value < 0 ? FormatError.Invalid("bitmaps_ext: invalid bitmap directory offset") : null;
+    }
+
+    /// <summary>The data of the extension that names a directory.</summary>
+    public static byte[] WriteExtension(HostOffset directory, int size, int count)
+    {
+        byte[] extension = new byte[ExtensionSize];
+        BinaryPrimitives.WriteInt32BigEndian(extension, count);
+        BinaryPrimitives.WriteInt64BigEndian(extension.AsSpan(8), size);
+        BinaryPrimitives.WriteInt64BigEndian(extension.AsSpan(16), directory.Value);
+        return extension;
     }
 
     /// <summary>Reads a whole directory.</summary>
@@ -43,7 +66,7 @@ internal sealed record BitmapDirectoryEntry(string Name, HostOffset Table, uint 
             if (extraSize > directory.Length || FixedSize + extraSize + nameSize > directory.Length) return FormatError.Invalid("Broken bitmap directory");
             string name = Encoding.UTF8.GetString(directory.Slice(FixedSize + (int)extraSize, nameSize));
             int granularityBits = directory[17];
-            if (nameSize is 0 or > MaxNameSize || (flags & Reserved) != 0 || granularityBits is < 9 or > 31)
+            if (nameSize is 0 or > MaxNameSize || (flags & Reserved) != 0 || granularityBits is < 9 or > 31 || directory[16] != DirtyTracking)
             {
                 return FormatError.Invalid($"Bitmap '{name}' doesn't satisfy the constraints");
             }
@@ -54,10 +77,30 @@ internal sealed record BitmapDirectoryEntry(string Name, HostOffset Table, uint 
                 BinaryPrimitives.ReadUInt32BigEndian(directory[8..]),
                 (flags & InUse) != 0,
                 (flags & Auto) != 0,
-                granularityBits));
+                granularityBits)
+            {
+                Extra = directory.Slice(FixedSize, (int)extraSize).ToArray(),
+                IsExtraCompatible = (flags & ExtraCompatible) != 0,
+            });
             directory = directory[(int)Math.Min(Align.Up(FixedSize + extraSize + nameSize, 8), directory.Length)..];
         }
 
         return null;
+    }
+
+    /// <summary>Writes the entry, <see cref="EncodedSize"/> bytes; padding is zeroed.</summary>
+    public void WriteTo(Span<byte> bytes)
+    {
+        bytes[..EncodedSize].Clear();
+        BinaryPrimitives.WriteInt64BigEndian(bytes, Table.Value);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[8..], TableSize);
+        uint flags = (IsInUse ? InUse : 0) | (IsAuto ? Auto : 0) | (IsExtraCompatible ? ExtraCompatible : 0);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[12..], flags);
+        bytes[16] = DirtyTracking;
+        bytes[17] = (byte)GranularityBits;
+        BinaryPrimitives.WriteUInt16BigEndian(bytes[18..], (ushort)Encoding.UTF8.GetByteCount(Name));
+        BinaryPrimitives.WriteInt32BigEndian(bytes[20..], Extra.Length);
+        Extra.CopyTo(bytes[FixedSize..]);
+        Encoding.UTF8.GetBytes(Name, bytes[(FixedSize + Extra.Length)..]);
     }
 }

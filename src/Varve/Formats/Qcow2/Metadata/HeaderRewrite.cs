@@ -33,8 +33,36 @@ internal static class HeaderRewrite
         byte[]? format = backingFormat is null ? null : Encoding.UTF8.GetBytes(backingFormat);
         if (name.Length > Qcow2Header.MaxBackingFileSize || format?.Length > MaxFormatSize) throw BlockException.FromErrno(Errno.EINVAL);
 
+        return Plan(current, WithFormat(current, format), name);
+    }
+
+    /// <summary>The arrangements to go through until the header has an extension with other data, or none of that type.</summary>
+    /// <param name="current">The header cluster on disk.</param>
+    /// <param name="type">The extension's.</param>
+    /// <param name="data">Null: none.</param>
+    /// <exception cref="BlockException"><c>NoSpace</c>: the header cluster has no room.</exception>
+    public static IReadOnlyList<HeaderLayout> PlanExtension(HeaderCluster current, uint type, byte[]? data)
+    {
+        var extensions = current.Extensions.Where(e => e.Type != HeaderLayout.Skip).ToList();
+        int index = extensions.FindIndex(e => e.Type == type);
+        extensions.RemoveAll(e => e.Type == type);
+        if (data is not null) extensions.Insert(index < 0 ? extensions.Count : index, new HeaderExtension(type, data));
+        try
+        {
+            return Plan(current, extensions, current.BackingFileBytes);
+        }
+        catch (BlockException e) when (e.Kind == BlockErrorKind.NoSpace && extensions.Exists(x => x.Type == HeaderExtension.FeatureNameTable))
+        {
+            // Small clusters have no room for the names of features, which are a convenience.
+            extensions.RemoveAll(x => x.Type == HeaderExtension.FeatureNameTable);
+            return Plan(current, extensions, current.BackingFileBytes);
+        }
+    }
+
+    private static IReadOnlyList<HeaderLayout> Plan(HeaderCluster current, List<HeaderExtension> extensions, ReadOnlyMemory<byte> name)
+    {
         HeaderLayout old = HeaderLayout.Of(current);
-        List<HeaderLayout> targets = Targets(current, old, WithFormat(current, format), name);
+        List<HeaderLayout> targets = Targets(current, old, extensions, name);
         if (targets.Find(old.CanShareTailWith) is { } direct) return [direct];
         foreach (HeaderLayout target in targets)
         {
