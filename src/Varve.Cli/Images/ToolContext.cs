@@ -29,7 +29,12 @@ internal sealed class ToolContext : IAsyncDisposable
     public ObjectRegistry Objects => Graph.Objects;
 
     /// <summary>The tools follow every name an image holds, as the reference's do.</summary>
-    public OpenContext OpenContext => new() { References = ReferencePolicy.Everything, Warn = text => Console.WriteError($"WARNING: {text}\n") };
+    public OpenContext OpenContext => new()
+    {
+        References = ReferencePolicy.Everything,
+        Warn = text => Console.WriteError($"WARNING: {text}\n"),
+        WarnOfImage = text => Console.Warn(text),
+    };
 
     /// <summary>Opens an image that was named on the command line.</summary>
     /// <param name="image">How it was named.</param>

@@ -21,6 +21,9 @@ internal sealed record OpenContext
     /// <summary>Told what drivers made for tests print where a tool runs them: a request that <c>blkdebug</c> suspended.</summary>
     public Action<string>? Say { get; init; }
 
+    /// <summary>Told what is wrong with an image that opens all the same; tools print it as their own warning.</summary>
+    public Action<string>? WarnOfImage { get; init; }
+
     /// <summary>The image is opened to be checked: formats open what they would otherwise refuse or repair first.</summary>
     public bool ForCheck { get; init; }
 

@@ -59,7 +59,7 @@ internal sealed partial class Qcow2Image
             string who = _header.Version < 3
                 ? "This qcow2 v2 image contains bitmaps, but they may have been modified by a program without persistent bitmap support; so now they must all be considered inconsistent"
                 : "a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent";
-            warn?.Invoke($"warning: {who}\nSome clusters may be leaked, run 'qemu-img check -r' on the image file to fix.");
+            warn?.Invoke($"{who}\nSome clusters may be leaked, run 'qemu-img check -r' on the image file to fix.");
             return;
         }
 

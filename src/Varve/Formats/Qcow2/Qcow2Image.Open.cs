@@ -56,7 +56,7 @@ internal sealed partial class Qcow2Image
         (RecordedBackingFile, RecordedBackingFormat) = (cluster.BackingFile, cluster.BackingFormat);
         ReadEncryptionPointer(cluster);
         RecordedDataFile = cluster.DataFile;
-        await ReadBitmapDirectoryAsync(cluster, context.Warn, cancellationToken).ConfigureAwait(false);
+        await ReadBitmapDirectoryAsync(cluster, context.WarnOfImage, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Opens the file that holds the guest data, where it is not this one.</summary>

@@ -86,13 +86,14 @@ internal sealed partial class Qcow2Image
         if (IsDirty == true) await RepairDirtyAsync(cancellationToken).ConfigureAwait(false);
 
         // Whoever set other bits keeps data that our writes would make stale without a trace. Cleared and durable before the first write.
-        Qcow2Autoclear kept = (IsDataFileRaw ? Qcow2Autoclear.RawExternalData : Qcow2Autoclear.None) | (_directory.Count > 0 ? Qcow2Autoclear.Bitmaps : Qcow2Autoclear.None);
+        Qcow2Autoclear kept = (IsDataFileRaw ? Qcow2Autoclear.RawExternalData : Qcow2Autoclear.None)
+            | (_directory.Count > 0 ? Qcow2Autoclear.Bitmaps : Qcow2Autoclear.None);
         if ((_header.Autoclear & ~kept) != 0)
         {
             await UpdateHeaderAsync(h => h with { Autoclear = h.Autoclear & kept }, cancellationToken).ConfigureAwait(false);
         }
 
-        await TakeBitmapsIntoUseAsync(cancellationToken).ConfigureAwait(false);
+        if (!_isUnusable) await TakeBitmapsIntoUseAsync(cancellationToken).ConfigureAwait(false);
         _isPreparedForWriting = true;
     }
 
