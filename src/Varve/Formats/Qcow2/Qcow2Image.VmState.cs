@@ -8,6 +8,9 @@ internal sealed partial class Qcow2Image
 {
     protected internal override bool KeepsVmState => true;
 
+    /// <remarks>Behind the last L1 entry the disk needs.</remarks>
+    public override long VmStateOffset => (_header.L1EntriesFor(_header.VirtualSize) * _header.L2Entries) << _header.ClusterBits;
+
     /// <inheritdoc/>
     protected internal override ValueTask ReadVmStateAsync(long position, Memory<byte> buffer, CancellationToken cancellationToken)
     {
