@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json.Nodes;
 using Varve.Cli.CommandLine;
 using Varve.Cli.Images;
@@ -50,13 +51,14 @@ internal sealed class CheckCommand : ImgCommand
             Settings = _cache.Apply(new() { ReadOnly = _repair == CheckRepair.None, ForceShare = _forceShare }),
         };
         BlockBackend backend = await context.OpenAsync(image, cancellationToken).ConfigureAwait(false);
+        var text = new StringBuilder();
         CheckResult result;
         try
         {
             result = await CheckAsync(context, backend.Node, _repair, cancellationToken).ConfigureAwait(false);
             if (result.LeaksFixed > 0 || result.CorruptionsFixed > 0)
             {
-                if (!_isJson && !_quiet) context.Console.Out.Write(RepairedText(result));
+                if (!_isJson && !_quiet) Print(RepairedText(result));
                 CheckResult again = await CheckAsync(context, backend.Node, CheckRepair.None, cancellationToken).ConfigureAwait(false);
                 (again.LeaksFixed, again.CorruptionsFixed) = (result.LeaksFixed, result.CorruptionsFixed);
                 result = again;
@@ -68,13 +70,24 @@ internal sealed class CheckCommand : ImgCommand
         }
         catch (BlockException e)
         {
+            if (e.InnerException is BlockException why) context.Console.ReportError(why.Message, why.Hint);
+            context.Console.Out.Write(text);
             throw ToolException.From("Check failed: ", e, CannotCheck);
         }
 
-        if (_isJson) context.Console.Out.Write(IndentedJson.Of(ToJson(operands[0], backend.Node.Driver.Name, result)) + "\n");
-        else if (!_quiet) context.Console.Out.Write(HumanText(result));
+        if (_isJson) Print(IndentedJson.Of(ToJson(operands[0], backend.Node.Driver.Name, result)) + "\n");
+        else if (!_quiet) Print(HumanText(result));
+        if (result.CheckErrors > 0) context.Console.ReportError("Check failed");
+        context.Console.Out.Write(text);
         await context.CloseAsync(backend).ConfigureAwait(false);
         return result.CheckErrors > 0 ? CannotCheck : result.Corruptions > 0 ? IsCorrupt : result.Leaks > 0 ? HasLeaks : 0;
+
+        // Where both streams end in one file the driver's lines come first, as they do with the reference's buffered output.
+        void Print(string piece)
+        {
+            if (context.Console.IsTerminal) context.Console.Out.Write(piece);
+            else text.Append(piece);
+        }
     }
 
     private static async ValueTask<CheckResult> CheckAsync(ToolContext context, BlockNode node, CheckRepair repair, CancellationToken cancellationToken)
@@ -89,7 +102,7 @@ internal sealed class CheckCommand : ImgCommand
 
     private static string HumanText(CheckResult result)
     {
-        var text = new System.Text.StringBuilder();
+        var text = new StringBuilder();
         void Add(FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture));
         if (result is { Corruptions: 0, Leaks: 0, CheckErrors: 0 }) Add($"No errors were found on the image.\n");
         if (result.Corruptions > 0)

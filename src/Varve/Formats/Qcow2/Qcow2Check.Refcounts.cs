@@ -29,7 +29,7 @@ internal sealed partial class Qcow2Check
         long highest = 0;
         foreach ((long first, long end) in ClustersToCompare())
         {
-            for (long cluster = first; cluster < Math.Min(end, ClusterCount); cluster++)
+            for (long cluster = first; cluster < Math.Min(end, _clusterCount); cluster++)
             {
                 ulong references = _references[cluster], refcount;
                 try
@@ -38,6 +38,7 @@ internal sealed partial class Qcow2Check
                 }
                 catch (BlockException e)
                 {
+                    if (e.InnerException is InvalidDataException why) await _image.ReportCorruptionAsync(isFatal: false, why.Message).ConfigureAwait(false);
                     Say($"Can't get refcount for cluster {cluster}: {e.Message}");
                     if (isCounted) _result.CheckErrors++;
                     continue;
@@ -101,6 +102,7 @@ internal sealed partial class Qcow2Check
         (_result.Corruptions, _result.Leaks, _result.CheckErrors) = (0, 0, 0);
         _header = _image.Header;
         _fileLength = _file.Length;
+        _clusterCount = Align.Count(_fileLength, ClusterSize);
         _references = new ReferenceCounts(_header.RefcountOrder);
         _isRecount = true;
         _refcounts = await RefcountFile.ReadAsync(_file, _header, cancellationToken).ConfigureAwait(false);
@@ -116,7 +118,7 @@ internal sealed partial class Qcow2Check
     private RebuiltRefcounts PlanRebuild()
     {
         int blockBits = _refcounts.BlockBits;
-        long start = ClusterCount;
+        long start = Math.Max(_clusterCount, Align.Count(_overhang, ClusterSize));     // nowhere that an entry, however wrong, points at
         var needed = new SortedSet<long>();
         foreach ((long first, long end) in _references.Ranges())
         {
@@ -182,7 +184,7 @@ internal sealed partial class Qcow2Check
             if (entry.IsCopied != (refcount == 1))
             {
                 string what = $"OFLAG_COPIED L2 cluster: l1_index={index} l1_entry={Hex(raw)} refcount={refcount}";
-                await CorrectFlagAsync(_header.L1Table.Value + index * 8, raw, what, repairs, cancellationToken).ConfigureAwait(false);
+                await CorrectFlagAsync(_header.L1Table.Value + index * 8, raw, what, MetadataKind.ActiveL1, repairs, cancellationToken).ConfigureAwait(false);
             }
 
             if (entry.Table.Value >= _fileLength) continue;
@@ -200,11 +202,12 @@ internal sealed partial class Qcow2Check
             ulong? counted = _header.HasDataFile ? 1 : await TryGetRefcountAsync(entry.Host.Value, cancellationToken).ConfigureAwait(false);
             if (counted is not { } refcount || entry.IsCopied == (refcount == 1)) continue;
             string what = $"OFLAG_COPIED data cluster: l2_entry={Hex(raw)} refcount={refcount}";
-            await CorrectFlagAsync(at, raw, what, repairs, cancellationToken).ConfigureAwait(false);
+            await CorrectFlagAsync(at, raw, what, MetadataKind.ActiveL2, repairs, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    private async ValueTask CorrectFlagAsync(long offset, ulong raw, string what, bool repairs, CancellationToken cancellationToken)
+    private async ValueTask CorrectFlagAsync(
+        long offset, ulong raw, string what, MetadataKind table, bool repairs, CancellationToken cancellationToken)
     {
         if (!repairs)
         {
@@ -213,7 +216,7 @@ internal sealed partial class Qcow2Check
         }
 
         Say("Repairing " + what);
-        await WriteEntryAsync(offset, raw ^ L2Entry.CopiedFlag, cancellationToken).ConfigureAwait(false);
+        await WriteEntryAsync(offset, raw ^ L2Entry.CopiedFlag, table, cancellationToken).ConfigureAwait(false);
         _result.CorruptionsFixed++;
     }
 

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Text;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 
@@ -8,7 +7,7 @@ namespace Varve.Formats.Qcow2;
 /// <content>Counting: L1 and L2 tables, snapshots, bitmaps, the encryption header.</content>
 internal sealed partial class Qcow2Check
 {
-    private const int SnapshotEntrySize = 40, BitmapEntrySize = 24;
+    private const int BitmapEntrySize = 24;
 
     /// <summary>Every entry of a table of 64-bit words, read in pieces.</summary>
     private async IAsyncEnumerable<(long Index, ulong Raw)> ReadTableAsync(
@@ -53,7 +52,6 @@ internal sealed partial class Qcow2Check
             var entry = new L1Entry(raw);
             if (raw == 0) continue;
             if (entry.HasReservedBits) Corruption($"ERROR found L1 entry with reserved bits set: {Hex(raw)}");
-            if (!entry.IsAllocated) continue;
             Count(entry.Table.Value, ClusterSize);
             if (!Align.Is(entry.Table.Value, ClusterSize))
             {
@@ -75,9 +73,15 @@ internal sealed partial class Qcow2Check
             if (entry.HasReservedBits) Corruption($"ERROR found l2 entry with reserved bits set: {Hex(raw)}");
             if (entry.Kind == ClusterKind.Compressed)
             {
+                // Differs from QEMU: it takes a compressed cluster whose subclusters say something for unreferenced, and frees it in use.
+                if (map != 0) Corruption($"ERROR compressed cluster {(at - offset) >> _header.L2EntryBits} with non-zero subcluster allocation bitmap, entry=0x{raw:x}");
                 CountCompressed(entry, (at - offset) >> _header.L2EntryBits, isActive);
+                continue;
             }
-            else if (!entry.Host.IsNone || (_header.HasDataFile && entry.IsCopied))
+
+            bool hasHost = !entry.Host.IsNone || (_header.HasDataFile && entry.IsCopied);
+            CheckSubclusters(entry, new SubclusterMap(map), hasHost);
+            if (hasHost)
             {
                 next = await CountStandardAsync(at, entry, new SubclusterMap(map), next, isActive, cancellationToken).ConfigureAwait(false);
             }
@@ -97,6 +101,18 @@ internal sealed partial class Qcow2Check
         }
     }
 
+    private void CheckSubclusters(L2Entry entry, SubclusterMap subclusters, bool hasHost)
+    {
+        if (!hasHost)
+        {
+            if (subclusters.Allocated != 0) Corruption("ERROR: Unallocated cluster has non-zero subcluster allocation map");
+        }
+        else if (subclusters.IsContradictory)
+        {
+            Corruption($"ERROR offset={Hex((ulong)entry.Host.Value)}: Allocated cluster has corrupted subcluster allocation bitmap");
+        }
+    }
+
     private void CountCompressed(L2Entry entry, long index, bool isActive)
     {
         if (_header.HasDataFile)
@@ -105,14 +121,13 @@ internal sealed partial class Qcow2Check
             return;
         }
 
-        CompressedExtent extent = entry.Compressed(_header.ClusterBits);
+        CompressedExtent extent = entry.CompressedAsWritten(_header.ClusterBits);
         if (entry.IsCopied)
         {
             Corruption($"ERROR: coffset=0x{extent.Host.Value:x}: copied flag must never be set for compressed clusters");
         }
 
-        long start = Align.Down(extent.Host.Value, Align.SectorSize);
-        Count(start, Align.Up(extent.Host.Value + extent.MaxLength, Align.SectorSize) - start);
+        Count(extent.Host.Value, extent.MaxLength);
         if (!isActive || _isRecount) return;
         _result.AllocatedClusters++;
         _result.CompressedClusters++;
@@ -154,48 +169,38 @@ internal sealed partial class Qcow2Check
 
         Say($"Repairing offset={offset}: Preallocated cluster is not properly aligned; L2 entry corrupted.");
         L2Entry placeless = _header.HasSubclusters ? L2Entry.Unallocated : L2Entry.Zero;
-        await WriteEntryAsync(entryOffset, placeless.Raw, cancellationToken).ConfigureAwait(false);
+        await WriteEntryAsync(entryOffset, placeless.Raw, MetadataKind.ActiveL2, cancellationToken).ConfigureAwait(false);
         _result.CorruptionsFixed++;
         return true;
     }
 
-    private async ValueTask WriteEntryAsync(long offset, ulong raw, CancellationToken cancellationToken)
+    /// <summary>Corrects an entry of a table, unless something else lies there: an L1 entry may lie about where a table is.</summary>
+    private async ValueTask WriteEntryAsync(long offset, ulong raw, MetadataKind table, CancellationToken cancellationToken)
     {
+        if (FindOther(offset, table) is { } kind)
+        {
+            BlockException overlap = await _image.ReportOverlapAsync(kind, offset, 8).ConfigureAwait(false);
+            Say("ERROR: Overlap check failed");
+            throw overlap;
+        }
+
         byte[] bytes = new byte[8];
         BinaryPrimitives.WriteUInt64BigEndian(bytes, raw);
         await _file.WriteAsync(offset, bytes, WriteFlags.None, cancellationToken).ConfigureAwait(false);
     }
 
-    private async ValueTask CountSnapshotsAsync(CancellationToken cancellationToken)
+    /// <summary>What lies at an offset, if not a table of that kind; whatever the image's own overlap checks are set to.</summary>
+    private MetadataKind? FindOther(long offset, MetadataKind table)
     {
-        long offset = _header.SnapshotTable.Value;
-        byte[] entry = new byte[SnapshotEntrySize];
-        for (int i = 0; i < _header.SnapshotCount; i++)
-        {
-            if (!await TryReadAsync(offset, entry, cancellationToken).ConfigureAwait(false)) return;
-            long l1Table = BinaryPrimitives.ReadInt64BigEndian(entry);
-            uint l1Size = BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(8));
-            int idSize = BinaryPrimitives.ReadUInt16BigEndian(entry.AsSpan(12)), nameSize = BinaryPrimitives.ReadUInt16BigEndian(entry.AsSpan(14));
-            uint extraSize = BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(36));
-            byte[] names = new byte[idSize + nameSize];
-            if (!await TryReadAsync(offset + SnapshotEntrySize + extraSize, names, cancellationToken).ConfigureAwait(false)) return;
-            string who = $"snapshot {Encoding.UTF8.GetString(names, 0, idSize)} ({Encoding.UTF8.GetString(names, idSize, nameSize)})";
-            offset += Align.Up(SnapshotEntrySize + extraSize + names.Length, 8);
-            if (!Align.Is(l1Table, ClusterSize))
-            {
-                Corruption($"ERROR {who} l1_offset=0x{l1Table:x}: L1 table is not cluster aligned; snapshot table entry corrupted");
-            }
-            else if (l1Size > Qcow2Header.MaxL1Bytes / 8)
-            {
-                Corruption($"ERROR {who} l1_size=0x{l1Size:x}: L1 table is too large; snapshot table entry corrupted");
-            }
-            else
-            {
-                await CountL1Async(l1Table, l1Size, isActive: false, cancellationToken).ConfigureAwait(false);
-            }
-        }
+        long cluster = Align.Down(offset, ClusterSize);
+        if (cluster == 0) return MetadataKind.MainHeader;
+        if (table != MetadataKind.ActiveL1 && IsIn(_header.L1Table, _header.L1Size * 8L)) return MetadataKind.ActiveL1;
+        if (IsIn(_header.RefcountTable, _header.RefcountTableClusters * (long)ClusterSize)) return MetadataKind.RefcountTable;
+        if (_refcounts.Table.Any(e => e.Block.Value == cluster)) return MetadataKind.RefcountBlock;
+        if (IsIn(_header.SnapshotTable, _snapshotTableBytes)) return MetadataKind.SnapshotTable;
+        return null;
 
-        Count(_header.SnapshotTable.Value, offset - _header.SnapshotTable.Value);
+        bool IsIn(HostOffset start, long size) => offset >= start.Value && offset < Align.Up(start.Value + size, ClusterSize) && size > 0;
     }
 
     private async ValueTask CountExtensionsAsync(CancellationToken cancellationToken)

@@ -24,7 +24,7 @@ internal sealed partial class Qcow2Check
     private readonly IProgress<string>? _messages;
     private readonly CheckResult _result = new();
     private Qcow2Header _header;
-    private long _fileLength;
+    private long _fileLength, _clusterCount, _overhang;
     private ReferenceCounts _references;
     private RefcountFile _refcounts = null!;
     private bool _mustRebuild;
@@ -46,13 +46,12 @@ internal sealed partial class Qcow2Check
 
     private bool RepairsLeaks => (_repair & CheckRepair.Leaks) != 0;
 
-    /// <summary>Clusters of the file, the last one perhaps in part.</summary>
-    private long ClusterCount => Align.Count(_fileLength, ClusterSize);
-
     /// <exception cref="BlockException">The check could not be done, or <c>-r leaks</c> met refcounts that must be rebuilt.</exception>
     public async ValueTask<CheckResult> RunAsync(CancellationToken cancellationToken)
     {
         _fileLength = _file.Length;
+        _clusterCount = Align.Count(_fileLength, ClusterSize);
+        await ReadSnapshotsAsync(cancellationToken).ConfigureAwait(false);
         _result.TotalClusters = Align.Count(_header.VirtualSize, ClusterSize);
         _refcounts = await RefcountFile.ReadAsync(_file, _header, cancellationToken).ConfigureAwait(false);
         await CountAllAsync(cancellationToken).ConfigureAwait(false);
@@ -61,6 +60,7 @@ internal sealed partial class Qcow2Check
         if (_repair != CheckRepair.None) await _file.FlushAsync(cancellationToken).ConfigureAwait(false);
         await CheckCopiedFlagsAsync(cancellationToken).ConfigureAwait(false);
         if (_repair != CheckRepair.None) await _file.FlushAsync(cancellationToken).ConfigureAwait(false);
+        await RepairSnapshotsAsync(cancellationToken).ConfigureAwait(false);
         return _result;
     }
 
@@ -73,22 +73,26 @@ internal sealed partial class Qcow2Check
         await CountRefcountStructuresAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Counts a reference to every cluster a range touches.</summary>
-    private void Count(long offset, long size)
+    /// <summary>Counts a reference to every cluster a range touches; false where the range cannot be.</summary>
+    private bool Count(long offset, long size)
     {
-        if (size <= 0) return;
+        if (size <= 0) return true;
         if (offset < 0 || offset > _fileLength || size - (_fileLength - offset) >= ClusterSize)
         {
+            if (offset >= 0 && offset + size - _fileLength is > 0 and <= MaxGrowth) _overhang = Math.Max(_overhang, offset + size);
             Corruption($"ERROR: counting reference for region exceeding the end of the file by one cluster or more: offset 0x{offset:x} size 0x{size:x}");
-            return;
+            return false;
         }
 
         for (long cluster = offset >> _header.ClusterBits; cluster <= (offset + size - 1) >> _header.ClusterBits; cluster++)
         {
+            _clusterCount = Math.Max(_clusterCount, cluster + 1);      // the end of what is referenced may lie behind the file's
             if (_references.TryAdd(cluster)) continue;
             Corruption($"ERROR: overflow cluster offset=0x{cluster << _header.ClusterBits:x}");
             Say("Use qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean copy if the image cannot be opened for writing");
         }
+
+        return true;
     }
 
     private async ValueTask CountRefcountStructuresAsync(CancellationToken cancellationToken)
@@ -105,7 +109,7 @@ internal sealed partial class Qcow2Check
                 continue;
             }
 
-            if (block < 0 || block >> _header.ClusterBits >= ClusterCount)
+            if (block < 0 || block >> _header.ClusterBits >= _clusterCount)
             {
                 await HandleBlockOutsideAsync(i, block, cancellationToken).ConfigureAwait(false);
                 continue;
@@ -136,6 +140,7 @@ internal sealed partial class Qcow2Check
             if (block - _fileLength > MaxGrowth) throw BlockException.FromErrno(Errno.EFBIG);
             await _file.ResizeAsync(block + ClusterSize, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
             _fileLength = _file.Length;
+            _clusterCount = Math.Max(_clusterCount, Align.Count(_fileLength, ClusterSize));
             Count(block, ClusterSize);
         }
         catch (BlockException e)

@@ -46,7 +46,7 @@ internal sealed partial class Qcow2Image
         Qcow2Header.TryRead(head, out _header)?.Throw(NodeName);
         HeaderCluster cluster = await ReadHeaderClusterAsync(cancellationToken).ConfigureAwait(false);
         RefuseUnknownFeatures(cluster);
-        _header.CheckLimits()?.Throw(NodeName);
+        _header.CheckLimits(forCheck)?.Throw(NodeName);
         RefuseCorrupt(forCheck);
         if (_header.RefcountTableClusters == 0 && !forCheck)
         {

@@ -19,16 +19,29 @@ internal sealed partial class Qcow2Image
         (_snapshots, _snapshotTableBytes) = ([], 0);
         byte[] bytes = new byte[SnapshotEntry.FixedSize];
         long start = _header.SnapshotTable.Value, offset = start;
-        for (int i = 0; i < _header.SnapshotCount; i++)
+        if (!_header.IsSnapshotTableValid) return;
+        for (int i = 0; i < Math.Min(_header.SnapshotCount, Qcow2Header.MaxSnapshotCount); i++)
         {
             await _file.Node.ReadAsync(offset, bytes.AsMemory(0, SnapshotEntry.FixedSize), cancellationToken).ConfigureAwait(false);
             SnapshotHead head = SnapshotHead.Read(bytes);
             bool isTooLong = head.ExtraSize > SnapshotEntry.MaxExtraSize;
-            if (!forCheck && isTooLong) throw Refusal(BlockErrorKind.Unsupported, $"Too much extra metadata in snapshot table entry {i}");
+            if (!forCheck && isTooLong)
+            {
+                throw new BlockException(BlockErrorKind.Unsupported, $"Too much extra metadata in snapshot table entry {i}")
+                {
+                    NodeName = NodeName,
+                    Hint = "You can force-remove this extra metadata with qemu-img check -r all",
+                };
+            }
+
             if (offset + head.Size - start > SnapshotEntry.MaxTableBytes)
             {
                 if (forCheck) return;   // what comes is for the check to report
-                throw Refusal(BlockErrorKind.TooLarge, "Snapshot table is too big");
+                throw new BlockException(BlockErrorKind.TooLarge, "Snapshot table is too big")
+                {
+                    NodeName = NodeName,
+                    Hint = $"You can force-remove all {_header.SnapshotCount - i} overhanging snapshots with qemu-img check -r all",
+                };
             }
 
             if (!isTooLong)
@@ -99,6 +112,23 @@ internal sealed partial class Qcow2Image
             MapSnapshots();
             if (oldSize > 0) Reclaim.BecameDurable([new LostReference(oldHost, oldSize, DiscardReason.Other)]);
         }
+    }
+
+    /// <summary>Writes a table that a check has repaired. Refcounts on the disk are right, and what is cached of them is not.</summary>
+    /// <param name="snapshots">The entries that remain.</param>
+    /// <param name="oldSize">Bytes of the old table that refcounts count.</param>
+    /// <param name="cancellationToken">Honoured until the first write.</param>
+    internal async ValueTask RepairSnapshotTableAsync(List<SnapshotEntry> snapshots, long oldSize, CancellationToken cancellationToken)
+    {
+        await ReadTablesAsync(cancellationToken).ConfigureAwait(false);
+        _snapshotTableBytes = oldSize;
+        using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
+        {
+            await ReplaceSnapshotTableAsync(snapshots, h => h, cancellationToken).ConfigureAwait(false);
+        }
+
+        await FlushCoreAsync(cancellationToken).ConfigureAwait(false);      // the old table is free now
+        await WritebackAsync(WritebackScope.Close, cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask WriteSnapshotTableAsync(long host, long size, List<SnapshotEntry> snapshots)

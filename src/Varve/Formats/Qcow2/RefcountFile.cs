@@ -74,7 +74,7 @@ internal sealed class RefcountFile
     {
         for (LinkedListNode<(long Index, byte[] Bytes, bool IsBroken)>? kept = _blocks.First; kept is not null; kept = kept.Next)
         {
-            if (kept.Value.Index == index) return kept.Value.IsBroken ? throw Unreadable() : kept.Value.Bytes;
+            if (kept.Value.Index == index) return kept.Value.IsBroken ? throw Unreadable(index) : kept.Value.Bytes;
         }
 
         if (_blocks.Count == KeptBlocks)
@@ -87,7 +87,7 @@ internal sealed class RefcountFile
         if (!Align.Is(_table[index].Block.Value, _header.ClusterSize))
         {
             _blocks.AddFirst((index, [], true));
-            throw Unreadable();
+            throw Unreadable(index);
         }
 
         byte[] block = new byte[_header.ClusterSize];
@@ -96,5 +96,10 @@ internal sealed class RefcountFile
         return block;
     }
 
-    private static BlockException Unreadable() => BlockException.FromErrno(Errno.EIO);
+    /// <remarks>The inner exception says what a report of corruption says.</remarks>
+    private BlockException Unreadable(long index)
+    {
+        string what = $"Refblock offset {Qcow2Image.Hex(_table[index].Block.Value)} unaligned (reftable index: {Qcow2Image.Hex(index)})";
+        return new(BlockErrorKind.Io, Errno.Text(Errno.EIO), new InvalidDataException(what)) { Errno = Errno.EIO };
+    }
 }

@@ -87,9 +87,16 @@ internal readonly record struct L2Entry(ulong Raw)
     /// <param name="clusterBits">The image's; it decides how the descriptor is divided.</param>
     public CompressedExtent Compressed(int clusterBits)
     {
+        CompressedExtent extent = CompressedAsWritten(clusterBits);
+        return extent with { Host = new(extent.Host.Value & 0x00FF_FFFF_FFFF_FFFF) };
+    }
+
+    /// <summary>The same with offset bits that small clusters have room for and that must be zero.</summary>
+    public CompressedExtent CompressedAsWritten(int clusterBits)
+    {
         int shift = 62 - (clusterBits - 8);
         ulong descriptor = Raw & (CompressedBit - 1);
-        long host = (long)(descriptor & ((1UL << shift) - 1) & 0x00FF_FFFF_FFFF_FFFF);
+        long host = (long)(descriptor & ((1UL << shift) - 1));
         int sectorCount = (int)(descriptor >> shift) + 1;
         return new(new(host), sectorCount * 512 - (int)(host & 511));
     }

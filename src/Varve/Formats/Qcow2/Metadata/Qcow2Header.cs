@@ -155,7 +155,8 @@ internal readonly record struct Qcow2Header
 
     /// <summary>Checks what the header says about tables and sizes, after its feature bits have been accepted.</summary>
     /// <returns>Null, or the first contradiction.</returns>
-    public FormatError? CheckLimits()
+    /// <param name="forCheck">Leave the snapshot table to a check, which may repair it.</param>
+    public FormatError? CheckLimits(bool forCheck = false)
     {
         if (BackingFileSize > Math.Min(MaxBackingFileSize, ClusterSize - BackingFile.Value))
         {
@@ -172,8 +173,8 @@ internal readonly record struct Qcow2Header
             return FormatError.Invalid("Reference count table offset invalid");
         }
 
-        if (SnapshotCount > MaxSnapshotCount) return FormatError.TooLarge("Snapshot table too large");
-        if (SnapshotCount > 0 && !IsTableAt(SnapshotTable, SnapshotCount * 40L)) return FormatError.Invalid("Snapshot table offset invalid");
+        if (!forCheck && SnapshotCount > MaxSnapshotCount) return FormatError.TooLarge("Snapshot table too large");
+        if (!forCheck && !IsSnapshotTableValid) return FormatError.Invalid("Snapshot table offset invalid");
         if (L1Size > MaxL1Bytes / 8) return FormatError.TooLarge("Active L1 table too large");
         if (!IsTableAt(L1Table, L1Size * 8L)) return FormatError.Invalid("Active L1 table offset invalid");
         if (L1EntriesFor(VirtualSize) > int.MaxValue) return FormatError.TooLarge("Image is too big");
@@ -223,6 +224,9 @@ internal readonly record struct Qcow2Header
             ? FormatError.Unsupported($"qcow2: unknown compression type: {(byte)CompressionType}")
             : null;
     }
+
+    /// <summary>Whether the snapshot table lies where one can.</summary>
+    public bool IsSnapshotTableValid => SnapshotCount == 0 || IsTableAt(SnapshotTable, SnapshotCount * (long)SnapshotEntry.FixedSize);
 
     private bool IsTableAt(HostOffset table, long bytes)
         => table.Value >= 0 && table.Value <= long.MaxValue - bytes && Align.Is(table.Value, ClusterSize);

@@ -1,0 +1,145 @@
+using System.Buffers.Binary;
+using System.Text;
+using Varve.Formats.Qcow2.Metadata;
+using Varve.Graph;
+
+namespace Varve.Formats.Qcow2;
+
+/// <content>The snapshot table: read before anything is counted, and where errors are repaired written anew after the refcounts are right.</content>
+/// <remarks>What a repair drops from it makes an image that nobody but a check opens: until the new table is durable nothing relies on
+/// the references it no longer has.</remarks>
+internal sealed partial class Qcow2Check
+{
+    /// <summary>Extra data every entry of a version 3 image has.</summary>
+    private const int MinExtraSizeV3 = 16;
+    private const string AdviceToRepair = "with qemu-img check -r all";
+
+    private List<SnapshotEntry> _snapshots = [];
+    private long _snapshotTableBytes;
+    private long _snapshotRepairs;
+    private bool _isSnapshotTableCounted;
+
+    /// <summary>Reads the table, and says what is wrong with it.</summary>
+    /// <exception cref="BlockException">It cannot be used, and errors are not to be repaired.</exception>
+    private async ValueTask ReadSnapshotsAsync(CancellationToken cancellationToken)
+    {
+        int count = _header.SnapshotCount;
+        if (count == 0) return;
+        if (!_header.IsSnapshotTableValid) throw TableError(Errno.EINVAL, "ERROR snapshot table offset invalid", hint: null);
+        if (count > Qcow2Header.MaxSnapshotCount)
+        {
+            int tooMany = count - Qcow2Header.MaxSnapshotCount;
+            Discard(tooMany, $"Discarding {tooMany} overhanging snapshots", "ERROR snapshot table too large", $"all {tooMany} overhanging snapshots");
+            count = Qcow2Header.MaxSnapshotCount;
+        }
+
+        for (int i = 0; i < count; i++)
+        {
+            long start = Align.Up(_snapshotTableBytes, 8);
+            (SnapshotEntry entry, long size) = await ReadSnapshotAsync(i, _header.SnapshotTable.Value + start, cancellationToken).ConfigureAwait(false);
+            if (start + size > SnapshotEntry.MaxTableBytes)
+            {
+                Discard(
+                    count - i,
+                    $"Discarding {count - i} overhanging snapshots (snapshot table is too big)",
+                    "ERROR failed to read the snapshot table: Snapshot table is too big",
+                    $"all {count - i} overhanging snapshots");
+                break;
+            }
+
+            _snapshots.Add(entry);
+            _snapshotTableBytes = start + size;
+        }
+
+        if (_header.Version < 3) return;
+        for (int i = 0; i < _snapshots.Count; i++)
+        {
+            if (_snapshots[i].StoredExtraSize >= MinExtraSizeV3) continue;
+            if (RepairsErrors)
+            {
+                Say($"Repairing snapshot table entry {i} is incomplete");
+                _snapshotRepairs++;
+            }
+            else
+            {
+                Corruption($"ERROR snapshot table entry {i} is incomplete");
+            }
+        }
+    }
+
+    /// <summary>Reads one entry, without extra data that is too long, and the bytes it takes in the table, padding left out.</summary>
+    private async ValueTask<(SnapshotEntry Entry, long Size)> ReadSnapshotAsync(int index, long offset, CancellationToken cancellationToken)
+    {
+        byte[] fixedPart = new byte[SnapshotEntry.FixedSize];
+        await _file.ReadAsync(offset, fixedPart, cancellationToken).ConfigureAwait(false);
+        SnapshotHead head = SnapshotHead.Read(fixedPart);
+        if (head.ExtraSize > SnapshotEntry.MaxExtraSize)
+        {
+            Discard(
+                1,
+                $"Discarding too much extra metadata in snapshot table entry {index} ({head.ExtraSize} > {SnapshotEntry.MaxExtraSize})",
+                $"ERROR failed to read the snapshot table: Too much extra metadata in snapshot table entry {index}",
+                "this extra metadata");
+        }
+
+        int extraSize = (int)Math.Min(head.ExtraSize, SnapshotEntry.MaxExtraSize), namesAt = SnapshotEntry.FixedSize + extraSize;
+        byte[] bytes = new byte[namesAt + head.IdSize + head.NameSize];
+        fixedPart.CopyTo(bytes, 0);
+        SnapshotHead.SetExtraSize(bytes, extraSize);
+        await _file.ReadAsync(offset + SnapshotEntry.FixedSize, bytes.AsMemory(SnapshotEntry.FixedSize, extraSize), cancellationToken).ConfigureAwait(false);
+        await _file.ReadAsync(offset + SnapshotEntry.FixedSize + head.ExtraSize, bytes.AsMemory(namesAt), cancellationToken).ConfigureAwait(false);
+        return (SnapshotEntry.Read(bytes), SnapshotEntry.FixedSize + head.ExtraSize + head.IdSize + head.NameSize);
+    }
+
+    private void Discard(int count, string repair, string error, string what)
+    {
+        if (!RepairsErrors) throw TableError(Errno.EFBIG, error, $"You can force-remove {what} {AdviceToRepair}");
+        Say(repair);
+        _snapshotRepairs += count;
+    }
+
+    private static BlockException TableError(int errno, string message, string? hint)
+        => new(Errno.KindOf(errno), Errno.Text(errno), new BlockException(BlockErrorKind.Corrupt, message) { Hint = hint }) { Errno = errno };
+
+    private async ValueTask CountSnapshotsAsync(CancellationToken cancellationToken)
+    {
+        foreach (SnapshotEntry entry in _snapshots)
+        {
+            long l1Table = entry.L1Table.Value;
+            string who = $"snapshot {Encoding.UTF8.GetString(entry.Id)} ({Encoding.UTF8.GetString(entry.Name)})";
+            if (!Align.Is(l1Table, ClusterSize))
+            {
+                Corruption($"ERROR {who} l1_offset=0x{l1Table:x}: L1 table is not cluster aligned; snapshot table entry corrupted");
+            }
+            else if (entry.L1Size > Qcow2Header.MaxL1Bytes / 8)
+            {
+                Corruption($"ERROR {who} l1_size=0x{entry.L1Size:x}: L1 table is too large; snapshot table entry corrupted");
+            }
+            else
+            {
+                await CountL1Async(l1Table, entry.L1Size, isActive: false, cancellationToken).ConfigureAwait(false);
+            }
+        }
+
+        _isSnapshotTableCounted = Count(_header.SnapshotTable.Value, _snapshotTableBytes);
+    }
+
+    /// <summary>Writes the table anew, where something of it was repaired.</summary>
+    private async ValueTask RepairSnapshotsAsync(CancellationToken cancellationToken)
+    {
+        if (_snapshotRepairs == 0) return;
+        try
+        {
+            // What no refcount counts is not given back.
+            long oldSize = _isSnapshotTableCounted ? _snapshotTableBytes : 0;
+            await _image.RepairSnapshotTableAsync(_snapshots, oldSize, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            Say($"ERROR failed to update snapshot table: {e.Message}");
+            throw;
+        }
+
+        _result.CorruptionsFixed += _snapshotRepairs;
+    }
+}
