@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Varve.Cli.CommandLine;
 using Varve.Cli.Output;
 using Varve.Graph;
+using Varve.Nbd.Server;
 using Varve.Nbd.Transport;
 using Varve.Options;
 using Varve.Qmp.Commands;
@@ -110,10 +111,11 @@ internal sealed class DaemonOptions(QmpContext context, ToolConsole console)
     private async ValueTask StartNbdServerAsync(string text, CancellationToken cancellationToken)
     {
         JsonObject options = Parse(s_nbdServer, text, impliedKey: null);
-        context.Objects.CheckTls((string?)options["tls-creds"]);
+        TlsUpgrade? tls = NbdServerOptions.UpgradeWith(
+            context.Objects, context.Objects.FindTls((string?)options["tls-creds"], isServer: true), (string?)options["tls-authz"]);
         using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
         await context.StartNbdServerAsync(
-            SocketTarget.From((JsonObject)options["addr"]!), (int)((long?)options["max-connections"] ?? 0), cancellationToken).ConfigureAwait(false);
+            SocketTarget.From((JsonObject)options["addr"]!), (int)((long?)options["max-connections"] ?? 0), tls, cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask<bool> AddObjectAsync(string text, CancellationToken cancellationToken)

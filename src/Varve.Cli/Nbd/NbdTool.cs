@@ -12,6 +12,7 @@ using Varve.Nbd.Server;
 using Varve.Nbd.Transport;
 using Varve.Objects;
 using Varve.Options;
+using Varve.Tls;
 
 namespace Varve.Cli.Nbd;
 
@@ -64,7 +65,8 @@ internal sealed class NbdTool(ToolConsole console)
         await using (context.ConfigureAwait(false))
         {
             AddObjects(context, arguments);
-            var options = new NbdClientOptions { Server = AddressOf(arguments) };
+            SocketTarget server = AddressOf(arguments);
+            var options = new NbdClientOptions { Server = server, Tls = NbdClientOptions.UpgradeWith(FindTls(context, arguments), arguments.TlsHostname, server) };
             NbdListing.Write(console.Out, await NbdClientConnection.ListAsync(options, cancellationToken).ConfigureAwait(false));
             return 0;
         }
@@ -78,6 +80,7 @@ internal sealed class NbdTool(ToolConsole console)
         await using (context.ConfigureAwait(false))
         {
             AddObjects(context, arguments);
+            FindTls(context, arguments);
             BlockNode node = await OpenAsync(context, arguments, stop).ConfigureAwait(false);
             var exports = new ExportRegistry(context.Graph);
             try
@@ -102,9 +105,13 @@ internal sealed class NbdTool(ToolConsole console)
     private static void AddObjects(ToolContext context, NbdArguments arguments)
     {
         foreach (string text in arguments.Objects) context.Objects.Add(OptionChecker.Parse(ObjectOptions.Type, text, "qom-type"));
+    }
+
+    private static TlsCredentials? FindTls(ToolContext context, NbdArguments arguments)
+    {
         try
         {
-            context.Objects.CheckTls(arguments.TlsCredentials);
+            return context.Objects.FindTls(arguments.TlsCredentials, isServer: !arguments.IsList);
         }
         catch (BlockException e)
         {
@@ -191,7 +198,11 @@ internal sealed class NbdTool(ToolConsole console)
     private async ValueTask StartAsync(
         ToolContext context, ExportRegistry exports, BlockNode node, NbdArguments arguments, int? socket, CancellationToken cancellationToken)
     {
-        var options = new NbdServerOptions { MaxConnections = arguments.Shared };
+        var options = new NbdServerOptions
+        {
+            MaxConnections = arguments.Shared,
+            Tls = NbdServerOptions.UpgradeWith(context.Objects, FindTls(context, arguments), arguments.TlsAuthorization),
+        };
         NbdServer server = await ListenAsync(arguments, socket, options, cancellationToken).ConfigureAwait(false);
         if (!arguments.IsPersistent)
         {
@@ -215,6 +226,7 @@ internal sealed class NbdTool(ToolConsole console)
                 Writable = !arguments.IsReadOnly,
                 Writethrough = arguments.Cache.WriteThrough,
                 AllocationDepth = arguments.AllocationDepth,
+                Bitmaps = [.. arguments.Bitmaps.Select(name => new ExportedBitmap(name))],
             },
             cancellationToken).ConfigureAwait(false);
     }

@@ -61,7 +61,9 @@ internal sealed partial class ClientHandshake : IDisposable
     {
         try
         {
-            if (_isFixed) SendOption(OptionType.Abort, []);
+            if (!_isFixed) return;
+            SendOption(OptionType.Abort, []);
+            Transport.SayGoodbye();
         }
         catch (IOException)
         {

@@ -2,19 +2,6 @@ using Varve.Nbd.Wire;
 
 namespace Varve.Nbd.Client;
 
-/// <summary>Which form requests and replies have on a connection.</summary>
-internal enum HeaderForm
-{
-    /// <summary>Simple replies only.</summary>
-    Simple,
-
-    /// <summary>Replies may come in chunks.</summary>
-    Structured,
-
-    /// <summary>Chunks, and lengths of 64 bits.</summary>
-    Extended,
-}
-
 /// <summary>What a server says about an export.</summary>
 internal sealed record ExportDetails(string Name)
 {

@@ -113,7 +113,7 @@ internal sealed partial class NbdClientConnection
 
     private void ReceiveStatus(ClientRequest request, ulong length)
     {
-        int header = _isExtended ? 8 : 4, size = _isExtended ? BlockStatusExtent.ExtendedSize : BlockStatusExtent.Size;
+        int header = _isExtended ? 8 : 4, size = BlockStatusExtent.SizeOf(_isExtended);
         if (request.Header.Command != CommandType.BlockStatus || request.Extent is not null) throw Protocol("block status that nobody asked for");
         if (length < (ulong)(header + size) || (length - (ulong)header) % (ulong)size != 0 || length > MaxStatusPayload)
         {

@@ -133,6 +133,7 @@ internal sealed partial class NbdClientConnection
                 {
                     _transport.SetTimeout(TimeSpan.FromSeconds(1));   // a server that does not read any more is not waited for
                     _transport.Send(header);
+                    _transport.SayGoodbye();
                 }
                 catch (IOException)
                 {
@@ -168,6 +169,7 @@ internal sealed partial class NbdClientConnection
     private void Send(ClientRequest request, ulong cookie)
     {
         RequestHeader header = request.Header with { Cookie = cookie };
+        if (_isExtended && header.Command == CommandType.Write) header = header with { Flags = header.Flags | CommandFlags.PayloadLength };
         lock (_sending)
         {
             if (Volatile.Read(ref _isBroken)) return;   // the receiving thread gives the request back

@@ -1,4 +1,5 @@
 using Varve.Nbd.Transport;
+using Varve.Tls;
 
 namespace Varve.Nbd.Client;
 
@@ -29,4 +30,15 @@ internal sealed record NbdClientOptions
     public const string BaseAllocation = "base:allocation";
 
     public const string AllocationDepth = "qemu:allocation-depth";
+
+    /// <summary>How a connection is encrypted with credentials; null without any.</summary>
+    /// <param name="credentials">The client's.</param>
+    /// <param name="hostname">The name in the server's certificate; null: the host that is connected to.</param>
+    /// <param name="server">What is connected to; a unix socket has no name of its own.</param>
+    public static TlsUpgrade? UpgradeWith(TlsCredentials? credentials, string? hostname, SocketTarget server)
+    {
+        if (credentials is null) return null;
+        hostname ??= (server as InetTarget)?.Host;
+        return transport => TlsTransport.Over(transport, channel => TlsSession.Connect(channel, credentials, hostname));
+    }
 }

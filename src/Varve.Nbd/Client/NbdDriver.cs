@@ -4,6 +4,7 @@ using Varve.Graph;
 using Varve.Nbd.Transport;
 using Varve.Nbd.Wire;
 using Varve.Options;
+using Varve.Tls;
 using OptionType = Varve.Options.OptionType;
 
 namespace Varve.Nbd.Client;
@@ -77,19 +78,18 @@ internal sealed class NbdDriver : BlockDriver
         }
 
         string? hostname = opening.TakeString("tls-hostname");
-        string? credentials = opening.TakeString("tls-creds");
-        opening.Graph.Objects.CheckTls(credentials);
+        TlsCredentials? credentials = opening.Graph.Objects.FindTls(opening.TakeString("tls-creds"), isServer: false);
         string? context = opening.TakeString("x-dirty-bitmap");
         if (context is not null && System.Text.Encoding.UTF8.GetByteCount(context) > NbdLimits.MaxString)
         {
             throw Invalid("x-dirty-bitmap query too long to send to server");
         }
 
-        _ = hostname;
         return new NbdClientOptions
         {
             Server = server,
             Export = export,
+            Tls = NbdClientOptions.UpgradeWith(credentials, hostname, server),
             StatusContext = context ?? NbdClientOptions.BaseAllocation,
             ReconnectDelay = TakeSeconds(opening, "reconnect-delay"),
             OpenTimeout = TakeSeconds(opening, "open-timeout"),

@@ -1,3 +1,4 @@
+using Varve.Bitmaps;
 using Varve.Graph;
 
 namespace Varve.Nbd.Server;
@@ -64,9 +65,11 @@ internal sealed class ExportRegistry(BlockGraph graph)
         {
             NbdServer server = NbdServer ?? throw new BlockException(BlockErrorKind.Invalid, "NBD server not running");
             NbdExport.CheckTexts(options);
-            var export = new NbdExport(options, backend);
+            IReadOnlyList<DirtyBitmap> bitmaps = ExportedBitmap.Take(options.Bitmaps, options.Node, options.Writable);
+            var export = new NbdExport(options, backend, bitmaps);
             if (!server.TryAddExport(export))
             {
+                ExportedBitmap.Release(bitmaps);
                 throw new BlockException(BlockErrorKind.InUse, $"NBD server already has export named '{export.Name}'");
             }
 
@@ -126,6 +129,7 @@ internal sealed class ExportRegistry(BlockGraph graph)
     private async ValueTask DeleteAsync(NbdExport export)
     {
         if (!_newestFirst.Remove(export)) return;
+        ExportedBitmap.Release(export.Bitmaps);
         try
         {
             await export.Backend.CloseAsync().ConfigureAwait(false);

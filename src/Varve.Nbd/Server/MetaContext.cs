@@ -1,9 +1,12 @@
+using Varve.Bitmaps;
+
 namespace Varve.Nbd.Server;
 
 /// <summary>A kind of block status a client may select.</summary>
 internal sealed record MetaContext(uint Id, string Name)
 {
-    private const string QemuNamespace = "qemu:";
+    private const string QemuNamespace = "qemu:", BitmapNamespace = "qemu:dirty-bitmap:";
+    private const uint FirstBitmapId = 2;
 
     /// <summary>Holes and zeros: NBD protocol, "Metadata contexts".</summary>
     public static MetaContext BaseAllocation { get; } = new(0, "base:allocation");
@@ -11,9 +14,19 @@ internal sealed record MetaContext(uint Id, string Name)
     /// <summary>Which layer of the chain decides, 1 for the top: QEMU's docs/interop/nbd.txt.</summary>
     public static MetaContext AllocationDepth { get; } = new(1, "qemu:allocation-depth");
 
+    /// <summary>What has changed, where the context shows that: QEMU's docs/interop/nbd.txt.</summary>
+    public DirtyBitmap? Bitmap { get; private init; }
+
     /// <summary>What an export has to offer.</summary>
     public static IEnumerable<MetaContext> Of(NbdExport export)
-        => export.OffersAllocationDepth ? [BaseAllocation, AllocationDepth] : [BaseAllocation];
+    {
+        yield return BaseAllocation;
+        if (export.OffersAllocationDepth) yield return AllocationDepth;
+        for (int i = 0; i < export.Bitmaps.Count; i++)
+        {
+            yield return new MetaContext(FirstBitmapId + (uint)i, BitmapNamespace + export.Bitmaps[i].Name) { Bitmap = export.Bitmaps[i] };
+        }
+    }
 
     /// <summary>The contexts of an export that queries name.</summary>
     /// <param name="export">Decides what there is.</param>
@@ -23,5 +36,5 @@ internal sealed record MetaContext(uint Id, string Name)
         => [.. Of(export).Where(c => (isListing && queries.Count == 0) || queries.Any(q => c.IsNamedBy(q, isListing)))];
 
     private bool IsNamedBy(string query, bool isListing)
-        => query == Name || (isListing && query is "base:" or QemuNamespace && Name.StartsWith(query, StringComparison.Ordinal));
+        => query == Name || (isListing && query is "base:" or QemuNamespace or BitmapNamespace && Name.StartsWith(query, StringComparison.Ordinal));
 }

@@ -20,17 +20,18 @@ internal sealed class NbdConnection(NbdServer server, NbdTransport transport)
     private void Run()
     {
         NbdExport? export = null;
+        NbdTransport current = transport;
         bool isServed = false;
         try
         {
-            using var input = new ReceiveStream(transport);
-            var handshake = new NbdHandshake(server, this, transport, input, attached: e => export = e);
+            using var handshake = new NbdHandshake(server, this, transport, attached: e => export = e);
             NbdSession? session = handshake.Run();
+            current = handshake.Transport;
             if (handshake.Failure is { } failure) server.NegotiationFailed?.Invoke(failure);
             if (session is null) return;
             isServed = true;
-            transport.SetTimeout(TimeSpan.Zero);
-            using var transmission = new NbdTransmission(session, transport, input, server.ConnectionFailed);
+            current.SetTimeout(TimeSpan.Zero);
+            using var transmission = new NbdTransmission(session, current, handshake.Input, server.ConnectionFailed);
             transmission.Run();
         }
         catch (IOException)
@@ -44,7 +45,7 @@ internal sealed class NbdConnection(NbdServer server, NbdTransport transport)
         finally
         {
             export?.Detach(this);
-            transport.Dispose();
+            current.Dispose();
             server.OnEnded(this, isServed);
             _ended.SetResult();
         }

@@ -1,4 +1,5 @@
 using System.Text;
+using Varve.Bitmaps;
 using Varve.Graph;
 using Varve.Nbd.Wire;
 
@@ -18,7 +19,7 @@ internal sealed class NbdExport
     private readonly TaskCompletionSource _deleted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isShuttingDown;
 
-    internal NbdExport(NbdExportOptions options, BlockBackend backend)
+    internal NbdExport(NbdExportOptions options, BlockBackend backend, IReadOnlyList<DirtyBitmap> bitmaps)
     {
         Id = options.Id;
         Name = options.Name ?? options.Node.NodeName;
@@ -27,6 +28,7 @@ internal sealed class NbdExport
         IsWritethrough = options.Writethrough;
         OffersAllocationDepth = options.AllocationDepth;
         Backend = backend;
+        Bitmaps = bitmaps;
     }
 
     /// <summary>The control plane's name.</summary>
@@ -44,6 +46,9 @@ internal sealed class NbdExport
 
     /// <summary>Whether <c>qemu:allocation-depth</c> may be selected.</summary>
     public bool OffersAllocationDepth { get; }
+
+    /// <summary>What may be selected as <c>qemu:dirty-bitmap:NAME</c>.</summary>
+    public IReadOnlyList<DirtyBitmap> Bitmaps { get; }
 
     public BlockBackend Backend { get; }
 
@@ -66,14 +71,15 @@ internal sealed class NbdExport
     internal Task Idle => _idle.Task;
 
     /// <summary>What is announced to clients.</summary>
-    internal TransmissionFlags GetTransmissionFlags(bool multiConn, bool structuredReplies)
+    internal TransmissionFlags GetTransmissionFlags(bool multiConn, HeaderForm form)
     {
         TransmissionFlags flags = TransmissionFlags.HasFlags | TransmissionFlags.SendFlush | TransmissionFlags.SendFua | TransmissionFlags.SendCache;
         flags |= IsWritable
             ? TransmissionFlags.SendTrim | TransmissionFlags.SendWriteZeroes | TransmissionFlags.SendFastZero
             : TransmissionFlags.ReadOnly;
         if (multiConn) flags |= TransmissionFlags.CanMultiConn;
-        if (structuredReplies) flags |= TransmissionFlags.SendDontFragment;
+        if (form != HeaderForm.Simple) flags |= TransmissionFlags.SendDontFragment;
+        if (form == HeaderForm.Extended) flags |= TransmissionFlags.BlockStatusPayload;
         return flags;
     }
 

@@ -1,4 +1,7 @@
 using Varve.Graph;
+using Varve.Nbd.Transport;
+using Varve.Objects;
+using Varve.Tls;
 
 namespace Varve.Nbd.Server;
 
@@ -22,6 +25,9 @@ internal sealed record NbdExportOptions
     /// <summary>Every write is durable before it is answered.</summary>
     public bool Writethrough { get; init; }
 
+    /// <summary>Each is offered as a context <c>qemu:dirty-bitmap:NAME</c>.</summary>
+    public IReadOnlyList<ExportedBitmap> Bitmaps { get; init; } = [];
+
     /// <summary>Offer the <c>qemu:allocation-depth</c> context.</summary>
     public bool AllocationDepth { get; init; }
 }
@@ -31,6 +37,17 @@ internal sealed record NbdServerOptions
 {
     /// <summary>Clients served at a time; more wait to be accepted. 0: any number. 1 also stops the announcement of multi-conn.</summary>
     public int MaxConnections { get; init; }
+
+    /// <summary>Clients must encrypt; null: they cannot.</summary>
+    public TlsUpgrade? Tls { get; init; }
+
+    /// <summary>How clients are encrypted and looked at; null without credentials.</summary>
+    /// <param name="objects">Where the authorizer is looked up when a client comes.</param>
+    /// <param name="credentials">The server's.</param>
+    /// <param name="authorizer">The id of who decides by the client's certificate; null: nobody is asked.</param>
+    public static TlsUpgrade? UpgradeWith(ObjectRegistry objects, TlsCredentials? credentials, string? authorizer)
+        => credentials is null ? null : transport => TlsTransport.Over(
+            transport, channel => TlsSession.Accept(channel, credentials, objects.FindAuthorizer(authorizer)));
 
     /// <summary>How long a client may take from connecting to transmission before it is dropped and its place given on.</summary>
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(30);

@@ -11,11 +11,10 @@ namespace Varve.Nbd.Server;
 /// <remarks>Runs on the connection's thread; the time allowed is for the whole handshake, however slowly a client trickles.</remarks>
 /// <param name="server">Where the exports are.</param>
 /// <param name="connection">Attached to the export the client chooses.</param>
-/// <param name="transport">For sending.</param>
-/// <param name="input">For receiving.</param>
+/// <param name="plain">The connection as it came, in the clear.</param>
 /// <param name="attached">Told the export as soon as the connection is attached, so that whatever comes later detaches it.</param>
 internal sealed class NbdHandshake(
-    NbdServer server, NbdConnection connection, NbdTransport transport, ReceiveStream input, Action<NbdExport> attached)
+    NbdServer server, NbdConnection connection, NbdTransport plain, Action<NbdExport> attached) : IDisposable
 {
     /// <summary>Characters of a client's own text that are repeated in an error.</summary>
     private const int QuotedText = 80;
@@ -25,28 +24,50 @@ internal sealed class NbdHandshake(
     private readonly ArrayBufferWriter<byte> _output = new();
     private readonly long _started = Stopwatch.GetTimestamp();
     private ClientFlags _clientFlags;
-    private bool _structuredReplies;
+    private HeaderForm _form;
     private (string Export, List<MetaContext> Selected)? _contexts;
+
+    /// <summary>What the connection runs on now: another one than at the beginning, once it is encrypted.</summary>
+    public NbdTransport Transport { get; private set; } = plain;
+
+    /// <summary>What the client has sent; may hold more than the handshake.</summary>
+    public ReceiveStream Input { get; private set; } = new(plain);
 
     /// <summary>Which rule the client broke, or that it left without a word; null where it left in good order.</summary>
     public string? Failure { get; private set; }
 
     /// <summary>Negotiates until the client has chosen an export.</summary>
     /// <returns>What was agreed on, the connection attached to the export; null when the client left or broke a rule.</returns>
-    /// <exception cref="IOException">The stream broke, or the time is over.</exception>
     public NbdSession? Run()
+    {
+        try
+        {
+            return Negotiate();
+        }
+        catch (IOException e)
+        {
+            return Fail(e is BlockException ? e.Message : $"Failed to {_doing}: {e.Message}");
+        }
+    }
+
+    public void Dispose() => Input.Dispose();
+
+    private string _doing = "read flags";
+
+    private NbdSession? Negotiate()
     {
         new Greeting(HandshakeFlags.FixedNewstyle | HandshakeFlags.NoZeroes).WriteTo(_output.GetSpan(Greeting.Size));
         _output.Advance(Greeting.Size);
         Send();
         if (!Fill(sizeof(uint))) return Fail($"Failed to read flags: {EndOfFile}");
-        _clientFlags = (ClientFlags)BinaryPrimitives.ReadUInt32BigEndian(input.Take(sizeof(uint)).Span);
+        _clientFlags = (ClientFlags)BinaryPrimitives.ReadUInt32BigEndian(Input.Take(sizeof(uint)).Span);
         if ((_clientFlags & ~ClientFlags.All) != 0) return Fail($"Unknown client flags 0x{(uint)_clientFlags:x} received");
 
         while (true)
         {
+            _doing = "read opts magic";
             if (!Fill(OptionHeader.Size)) return Fail($"Failed to read opts magic: {EndOfFile}");
-            if (!OptionHeader.TryRead(input.Take(OptionHeader.Size).Span, out OptionHeader header)) return Fail("Bad magic received");
+            if (!OptionHeader.TryRead(Input.Take(OptionHeader.Size).Span, out OptionHeader header)) return Fail("Bad magic received");
             if (header.Length > NbdLimits.MaxOptionData)
             {
                 if (header.Option == OptionType.ExportName || header.Length > NbdLimits.MaxPayload || !Skip(header.Length))
@@ -59,7 +80,7 @@ internal sealed class NbdHandshake(
             }
 
             if (!Fill((int)header.Length)) return Fail($"Failed to read option data: {EndOfFile}");
-            ReadOnlySpan<byte> data = input.Take((int)header.Length).Span;
+            ReadOnlySpan<byte> data = Input.Take((int)header.Length).Span;
             if (header.Option == OptionType.ExportName) return ChooseByName(data);
             if (Answer(header.Option, data, out NbdSession? session)) return session;
         }
@@ -75,10 +96,16 @@ internal sealed class NbdHandshake(
             return true;   // such a client knows EXPORT_NAME only and could not read a reply
         }
 
+        if (server.Options.Tls is not null && !_isEncrypted && option is not (OptionType.StartTls or OptionType.Abort))
+        {
+            Refuse(option, OptionReplyType.ErrorTlsRequired, $"Option 0x{(uint)option:x} not permitted before TLS");
+            return false;
+        }
+
         switch (option)
         {
             case OptionType.Abort:
-                Acknowledge(option);
+                SayGoodbye();
                 return true;
             case OptionType.List:
                 List(data);
@@ -86,13 +113,16 @@ internal sealed class NbdHandshake(
             case OptionType.Info or OptionType.Go:
                 return Describe(option, data, out session);
             case OptionType.StructuredReply:
-                AgreeOnStructuredReplies(data);
+                AgreeOnForm(option, data, HeaderForm.Structured, "structured reply");
+                return false;
+            case OptionType.ExtendedHeaders:
+                AgreeOnForm(option, data, HeaderForm.Extended, "extended headers");
                 return false;
             case OptionType.ListMetaContext or OptionType.SetMetaContext:
                 ListOrSelectContexts(option, data);
                 return false;
             case OptionType.StartTls:
-                Refuse(option, OptionReplyType.ErrorPolicy, "TLS not configured");
+                StartTls(data);
                 return false;
             default:
                 Refuse(option, OptionReplyType.ErrorUnsupported, $"Unsupported option {(uint)option}");
@@ -102,8 +132,30 @@ internal sealed class NbdHandshake(
 
     // ---- Options
 
+    private void StartTls(ReadOnlySpan<byte> data)
+    {
+        const OptionType option = OptionType.StartTls;
+        if (server.Options.Tls is not { } upgrade) Refuse(option, OptionReplyType.ErrorPolicy, "TLS not configured");
+        else if (_isEncrypted) Refuse(option, OptionReplyType.ErrorInvalid, "TLS already enabled");
+        else if (!data.IsEmpty) Refuse(option, OptionReplyType.ErrorInvalid, "option 'starttls' takes no data");
+        else
+        {
+            Acknowledge(option);
+
+            // What came in the clear behind the request may be anybody's, and must not count as said under encryption.
+            if (Input.Available > 0) throw new BlockException(BlockErrorKind.Denied, "Client sent data before TLS was started");
+            Transport = upgrade(Transport);
+            Input.Dispose();
+            Input = new ReceiveStream(Transport);
+            _isEncrypted = true;
+        }
+    }
+
+    private bool _isEncrypted;
+
     private NbdSession? ChooseByName(ReadOnlySpan<byte> data)
     {
+        if (server.Options.Tls is not null && !_isEncrypted) return Fail("Option 0x1 not permitted before TLS");
         if (data.Length > NbdLimits.MaxString || !OptionDataReader.TryDecode(data, out string name)) return Fail("Bad export name received");
         if (server.FindExport(name) is not { } export || !TryAttach(export)) return Fail("export not found");
         NbdSession session = Begin(export);
@@ -165,14 +217,14 @@ internal sealed class NbdHandshake(
         return option == OptionType.Go;
     }
 
-    private void AgreeOnStructuredReplies(ReadOnlySpan<byte> data)
+    private void AgreeOnForm(OptionType option, ReadOnlySpan<byte> data, HeaderForm form, string name)
     {
-        const OptionType option = OptionType.StructuredReply;
-        if (!data.IsEmpty) Refuse(option, OptionReplyType.ErrorInvalid, "option 'structured reply' takes no data");
-        else if (_structuredReplies) Refuse(option, OptionReplyType.ErrorInvalid, "structured reply already negotiated");
+        if (!data.IsEmpty) Refuse(option, OptionReplyType.ErrorInvalid, $"option '{name}' takes no data");
+        else if (_form == form) Refuse(option, OptionReplyType.ErrorInvalid, $"{name} already negotiated");
+        else if (_form > form) Refuse(option, OptionReplyType.ErrorExtendedHeadersRequired, "extended headers already negotiated");
         else
         {
-            _structuredReplies = true;
+            _form = form;
             Acknowledge(option);
         }
     }
@@ -181,7 +233,7 @@ internal sealed class NbdHandshake(
     {
         bool isListing = option == OptionType.ListMetaContext;
         if (!isListing) _contexts = null;
-        if (!_structuredReplies)
+        if (_form == HeaderForm.Simple)
         {
             Refuse(option, OptionReplyType.ErrorInvalid, "structured reply is not negotiated");
             return;
@@ -209,6 +261,19 @@ internal sealed class NbdHandshake(
         Acknowledge(option);
     }
 
+    private void SayGoodbye()
+    {
+        try
+        {
+            Acknowledge(OptionType.Abort);
+            Transport.SayGoodbye();
+        }
+        catch (IOException)
+        {
+            // It need not have waited for the answer.
+        }
+    }
+
     private NbdSession? Fail(string reason)
     {
         Failure = reason;
@@ -226,9 +291,9 @@ internal sealed class NbdHandshake(
 
     /// <summary>Contexts count only for the export they were selected for.</summary>
     private NbdSession Begin(NbdExport export)
-        => new(export, _structuredReplies, _contexts is { } contexts && contexts.Export == export.Name ? contexts.Selected : []);
+        => new(export, _form, _contexts is { } contexts && contexts.Export == export.Name ? contexts.Selected : []);
 
-    private TransmissionFlags FlagsOf(NbdExport export) => export.GetTransmissionFlags(server.AllowsMultiConn, _structuredReplies);
+    private TransmissionFlags FlagsOf(NbdExport export) => export.GetTransmissionFlags(server.AllowsMultiConn, _form);
 
     /// <summary>Any alignment is served; what suits the node best is told to those who ask.</summary>
     private static BlockSizeInfo SizesOf(NbdExport export, bool isAsked)
@@ -275,7 +340,7 @@ internal sealed class NbdHandshake(
     private void Send()
     {
         LimitTime();
-        transport.Send(_output.WrittenSpan);
+        Transport.Send(_output.WrittenSpan);
         _output.ResetWrittenCount();
     }
 
@@ -284,11 +349,11 @@ internal sealed class NbdHandshake(
     private bool Fill(int length)
     {
         // One byte at a time, so that the time left is looked at between receives.
-        for (int wanted = Math.Min(length, input.Available + 1); ; wanted = Math.Min(length, input.Available + 1))
+        for (int wanted = Math.Min(length, Input.Available + 1); ; wanted = Math.Min(length, Input.Available + 1))
         {
-            if (input.Available >= length) return true;
+            if (Input.Available >= length) return true;
             LimitTime();
-            if (!input.Fill(wanted)) return false;
+            if (!Input.Fill(wanted)) return false;
         }
     }
 
@@ -297,8 +362,8 @@ internal sealed class NbdHandshake(
         while (length > 0)
         {
             if (!Fill(1)) return false;
-            int piece = (int)Math.Min(length, input.Available);
-            input.Take(piece);
+            int piece = (int)Math.Min(length, Input.Available);
+            Input.Take(piece);
             length -= piece;
         }
 
@@ -309,6 +374,6 @@ internal sealed class NbdHandshake(
     {
         TimeSpan left = server.Options.HandshakeTimeout - Stopwatch.GetElapsedTime(_started);
         if (left <= TimeSpan.Zero) throw new IOException("The handshake took too long.");
-        transport.SetTimeout(left);
+        Transport.SetTimeout(left);
     }
 }

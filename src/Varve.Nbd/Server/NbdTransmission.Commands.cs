@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Varve.Graph;
 using Varve.IO;
 using Varve.Nbd.Wire;
@@ -16,9 +17,13 @@ internal sealed partial class NbdTransmission
         switch (request.Command)
         {
             case CommandType.Read:
-                if (_structured) valid |= CommandFlags.DontFragment;
+                if (_form != HeaderForm.Simple) valid |= CommandFlags.DontFragment;
                 break;
-            case CommandType.Write or CommandType.Trim:
+            case CommandType.Write:
+                isWrite = true;
+                if (_form == HeaderForm.Extended) valid |= CommandFlags.PayloadLength;
+                break;
+            case CommandType.Trim:
                 isWrite = true;
                 break;
             case CommandType.WriteZeroes:
@@ -32,6 +37,7 @@ internal sealed partial class NbdTransmission
                 break;
             case CommandType.BlockStatus:
                 valid |= CommandFlags.RequestOne;
+                if (HasPayload(request)) return PayloadRefusal(request);
                 if (_session.Contexts.Count == 0) return (NbdError.Invalid, "No metadata context was selected");
                 if (request.Length == 0) return (NbdError.Invalid, "Block status of nothing");
                 break;
@@ -107,10 +113,62 @@ internal sealed partial class NbdTransmission
     }
 
     private ValueTask StartBlockStatus(in RequestHeader request, PendingRequest pending)
+        => StartBlockStatus(request, pending, _session.Contexts);
+
+    private ValueTask StartBlockStatus(in RequestHeader request, PendingRequest pending, IReadOnlyList<MetaContext> contexts)
     {
-        var status = new BlockStatusReply(request, _session.Contexts);
+        var status = new BlockStatusReply(request, contexts, _form == HeaderForm.Extended);
         pending.Keep(status);
         return status.GatherAsync(_backend);
+    }
+
+    /// <summary>Whether data follows the request.</summary>
+    private bool HasPayload(in RequestHeader request)
+        => request.Command == CommandType.Write || (_form == HeaderForm.Extended && (request.Flags & CommandFlags.PayloadLength) != 0);
+
+    /// <summary>What is wrong with a BLOCK_STATUS that names contexts, before its payload is looked at.</summary>
+    private (NbdError Error, string Text)? PayloadRefusal(in RequestHeader request)
+    {
+        if (_session.Contexts.Count == 0) return (NbdError.Invalid, "No metadata context was selected");
+        const ulong longest = 8 + (4 * MaxNamedContexts);
+        return request.Length is < 12 or > longest || (request.Length & 3) != 0 ? (NbdError.Invalid, "Payload of a wrong length") : null;
+    }
+
+    private const int MaxNamedContexts = 1024;
+
+    /// <summary>Bytes of a payload that is taken only to be forgotten; beyond it the connection ends.</summary>
+    private const ulong MaxSkipped = uint.MaxValue;
+
+    /// <summary>BLOCK_STATUS of some of the selected contexts. Payload: 0 u64 length of the range  8 u32 id of a context, again and again</summary>
+    private bool BlockStatusOfSome(in RequestHeader request)
+    {
+        int length = (int)request.Length;
+        if (!TryReceive(length)) return false;
+        ReadOnlySpan<byte> payload = _input.Take(length).Span;
+        RequestHeader asked = request with { Length = BinaryPrimitives.ReadUInt64BigEndian(payload) };
+        var contexts = new List<MetaContext>();
+        for (int at = 8; at < length; at += 4)
+        {
+            uint id = BinaryPrimitives.ReadUInt32BigEndian(payload[at..]);
+            if (_session.Contexts.FirstOrDefault(c => c.Id == id) is not { } context || contexts.Contains(context))
+            {
+                Refuse(request, NbdError.Invalid, $"Context {id} was not selected, or is named twice");
+                return true;
+            }
+
+            contexts.Add(context);
+        }
+
+        ulong size = (ulong)_backend.Length;
+        if (asked.Length == 0 || asked.Offset > size || asked.Length > size - asked.Offset)
+        {
+            Refuse(request, NbdError.Invalid, "Request ends after the end of the export");
+            return true;
+        }
+
+        PendingRequest pending = _pending.Rent(request, heldBytes: 0);
+        Finish(pending, StartBlockStatus(asked, pending, contexts));
+        return true;
     }
 
     // ---- Replies
@@ -123,21 +181,18 @@ internal sealed partial class NbdTransmission
     }
 
     private void Succeed(in RequestHeader request)
-    {
-        new SimpleReply(NbdError.None, request.Cookie).WriteTo(_replies.Reserve(SimpleReply.Size).Span);
-        _replies.Commit(SimpleReply.Size);
-    }
+        => _replies.Commit(PendingRequest.WriteSuccess(_replies.Reserve(PendingRequest.MaxErrorReply).Span, request, _form));
 
     private void Fail(in RequestHeader request, BlockException failure)
-        => _replies.Commit(PendingRequest.WriteError(_replies.Reserve(PendingRequest.MaxErrorReply).Span, request, failure, _structured));
+        => _replies.Commit(PendingRequest.WriteError(_replies.Reserve(PendingRequest.MaxErrorReply).Span, request, failure, _form));
 
     private void Refuse(in RequestHeader request, NbdError error, string text)
-        => _replies.Commit(PendingRequest.WriteError(_replies.Reserve(PendingRequest.MaxErrorReply).Span, request, error, text, _structured));
+        => _replies.Commit(PendingRequest.WriteError(_replies.Reserve(PendingRequest.MaxErrorReply).Span, request, error, text, _form));
 
     /// <summary>The data of a WRITE that is refused still comes; without taking it the stream would be out of step.</summary>
     private bool SkipData(ulong length)
     {
         _replies.Flush();
-        return _input.Skip((long)length);
+        return length <= MaxSkipped && _input.Skip((long)length);
     }
 }

@@ -26,7 +26,8 @@ internal sealed partial class NbdTransmission : IDisposable
     private readonly ReceiveStream _input;
     private readonly ReplyStream _replies;
     private readonly PendingRequests _pending;
-    private readonly bool _structured;
+    private readonly HeaderForm _form;
+    private readonly int _requestSize;
     private readonly int _readHeaderSize;
 
     public NbdTransmission(NbdSession session, NbdTransport transport, ReceiveStream input, Action<Exception>? defectFound)
@@ -34,10 +35,11 @@ internal sealed partial class NbdTransmission : IDisposable
         _session = session;
         _backend = session.Export.Backend;
         _input = input;
-        _structured = session.HasStructuredReplies;
-        _readHeaderSize = ReadReply.HeaderSize(_structured);
+        _form = session.Form;
+        _requestSize = RequestHeader.SizeOf(_form == HeaderForm.Extended);
+        _readHeaderSize = ReadReply.HeaderSize(_form);
         _replies = new ReplyStream(transport);
-        _pending = new PendingRequests(_replies, _structured, defectFound);
+        _pending = new PendingRequests(_replies, _form, defectFound);
     }
 
     /// <summary>Serves until the client leaves, breaks the protocol, or the transport is shut down.</summary>
@@ -45,10 +47,10 @@ internal sealed partial class NbdTransmission : IDisposable
     {
         try
         {
-            while (TryReceive(RequestHeader.Size))
+            while (TryReceive(_requestSize))
             {
-                if (!RequestHeader.TryRead(_input.Peek(), out RequestHeader request) || request.Command == CommandType.Disconnect) break;
-                _input.Take(RequestHeader.Size);
+                if (!RequestHeader.TryRead(_input.Peek(), out RequestHeader request, _form == HeaderForm.Extended) || request.Command == CommandType.Disconnect) break;
+                _input.Take(_requestSize);
                 if (!Execute(request)) break;
                 if (_replies.Gathered >= SendThreshold) _replies.Flush();
             }
@@ -76,7 +78,7 @@ internal sealed partial class NbdTransmission : IDisposable
         if (Refusal(request) is { } refusal)
         {
             Refuse(request, refusal.Error, refusal.Text);
-            return request.Command != CommandType.Write || SkipData(request.Length);
+            return !HasPayload(request) || SkipData(request.Length);
         }
 
         switch (request.Command)
@@ -86,6 +88,8 @@ internal sealed partial class NbdTransmission : IDisposable
                 return true;
             case CommandType.Write:
                 return Write(request);
+            case CommandType.BlockStatus when HasPayload(request):
+                return BlockStatusOfSome(request);
             default:
                 Begin(request);
                 return true;
@@ -117,7 +121,7 @@ internal sealed partial class NbdTransmission : IDisposable
             if (read.IsCompletedSuccessfully)
             {
                 read.GetAwaiter().GetResult();
-                _replies.Commit(ReadReply.Finish(room.Span, request, _structured));
+                _replies.Commit(ReadReply.Finish(room.Span, request, _form));
                 return;
             }
 
@@ -129,7 +133,7 @@ internal sealed partial class NbdTransmission : IDisposable
         }
         catch (BlockException e)
         {
-            _replies.Commit(PendingRequest.WriteError(room.Span, request, e, _structured));
+            _replies.Commit(PendingRequest.WriteError(room.Span, request, e, _form));
         }
     }
 
@@ -156,7 +160,7 @@ internal sealed partial class NbdTransmission : IDisposable
 
     private void ReplyWithoutData(in RequestHeader request, Span<byte> room)
     {
-        if (_structured)
+        if (_form == HeaderForm.Structured)
         {
             new ChunkHeader(ChunkFlags.Done, ChunkType.None, request.Cookie, 0).WriteTo(room);
             _replies.Commit(ChunkHeader.Size);

@@ -14,9 +14,9 @@ internal sealed class PendingRequest
 
     private readonly PendingRequests _owner;
     private readonly ReplyStream _replies;
-    private readonly bool _structuredReplies;
+    private readonly HeaderForm _form;
     private readonly Action _onCompleted;
-    private readonly byte[] _short = new byte[ErrorChunk.Size + MaxErrorText];
+    private readonly byte[] _short = new byte[MaxErrorReply];
     private RequestHeader _request;
     private ConfiguredValueTaskAwaitable.ConfiguredValueTaskAwaiter _awaiter;
     private SharedBuffer? _held;
@@ -24,11 +24,11 @@ internal sealed class PendingRequest
     private BlockStatusReply? _status;
     private Memory<byte> _readReply;
 
-    public PendingRequest(PendingRequests owner, ReplyStream replies, bool structuredReplies)
+    public PendingRequest(PendingRequests owner, ReplyStream replies, HeaderForm form)
     {
         _owner = owner;
         _replies = replies;
-        _structuredReplies = structuredReplies;
+        _form = form;
         _onCompleted = OnCompleted;
     }
 
@@ -102,7 +102,7 @@ internal sealed class PendingRequest
         catch (Exception e)   // whatever it is, the client gets its answer and the thread, which is another's, goes on
         {
             if (e is not BlockException) _owner.DefectFound?.Invoke(e);
-            Reply = _short.AsMemory(0, WriteError(_short, _request, e, _structuredReplies));
+            Reply = _short.AsMemory(0, WriteError(_short, _request, e, _form));
         }
     }
 
@@ -110,34 +110,49 @@ internal sealed class PendingRequest
     {
         if (_request.Command == CommandType.Read && !_readReply.IsEmpty)
         {
-            return _readReply[..ReadReply.Finish(_readReply.Span, _request, _structuredReplies)];
+            return _readReply[..ReadReply.Finish(_readReply.Span, _request, _form)];
         }
 
         if (_status is not null) return _status.Finish(_request.Cookie);
-        new SimpleReply(NbdError.None, _request.Cookie).WriteTo(_short);
-        return _short.AsMemory(0, SimpleReply.Size);
+        return _short.AsMemory(0, WriteSuccess(_short, _request, _form));
     }
 
     /// <summary>Writes the reply of a request that failed; returns its length. <paramref name="reply"/> has room for a text.</summary>
-    public static int WriteError(Span<byte> reply, in RequestHeader request, Exception failure, bool structuredReplies)
+    public static int WriteError(Span<byte> reply, in RequestHeader request, Exception failure, HeaderForm form)
         => WriteError(
-            reply, request, failure is BlockException block ? NbdErrors.Of(block) : NbdError.InputOutput, failure.Message, structuredReplies);
+            reply, request, failure is BlockException block ? NbdErrors.Of(block) : NbdError.InputOutput, failure.Message, form);
 
     /// <summary>Writes the reply of a request that is refused; returns its length.</summary>
-    public static int WriteError(Span<byte> reply, in RequestHeader request, NbdError error, string text, bool structuredReplies)
+    public static int WriteError(Span<byte> reply, in RequestHeader request, NbdError error, string text, HeaderForm form)
     {
-        if (!structuredReplies)
+        if (form == HeaderForm.Simple)
         {
             new SimpleReply(error, request.Cookie).WriteTo(reply);
             return SimpleReply.Size;
         }
 
+        bool isExtended = form == HeaderForm.Extended;
+        int header = ErrorChunk.SizeOf(isExtended);
         Encoding.UTF8.GetEncoder().Convert(
-            text, reply.Slice(ErrorChunk.Size, Math.Min(MaxErrorText, reply.Length - ErrorChunk.Size)), flush: true, out _, out int length, out _);
-        new ErrorChunk(request.Cookie, error, length).WriteTo(reply);
-        return ErrorChunk.Size + length;
+            text, reply.Slice(header, Math.Min(MaxErrorText, reply.Length - header)), flush: true, out _, out int length, out _);
+        new ErrorChunk(request.Cookie, error, length, request.Offset).WriteTo(reply, isExtended);
+        return header + length;
+    }
+
+    /// <summary>Writes the reply of a request that succeeded and has nothing to return; returns its length.</summary>
+    /// <remarks>In the extended form there are no simple replies.</remarks>
+    public static int WriteSuccess(Span<byte> reply, in RequestHeader request, HeaderForm form)
+    {
+        if (form == HeaderForm.Extended)
+        {
+            new ChunkHeader(ChunkFlags.Done, ChunkType.None, request.Cookie, 0, request.Offset).WriteTo(reply, isExtended: true);
+            return ChunkHeader.ExtendedSize;
+        }
+
+        new SimpleReply(NbdError.None, request.Cookie).WriteTo(reply);
+        return SimpleReply.Size;
     }
 
     /// <summary>Bytes that hold any error reply.</summary>
-    public const int MaxErrorReply = ErrorChunk.Size + MaxErrorText;
+    public const int MaxErrorReply = ErrorChunk.ExtendedSize + MaxErrorText;
 }

@@ -3,7 +3,7 @@ using Varve.Nbd.Wire;
 namespace Varve.Nbd.Server;
 
 /// <summary>The requests of one connection that did not complete in the request loop: how many there may be, and their objects.</summary>
-internal sealed class PendingRequests(ReplyStream replies, bool structuredReplies, Action<Exception>? defectFound)
+internal sealed class PendingRequests(ReplyStream replies, HeaderForm form, Action<Exception>? defectFound)
 {
     /// <summary>Requests in flight; the loop waits beyond it.</summary>
     private const int MaxCount = 128;
@@ -28,7 +28,7 @@ internal sealed class PendingRequests(ReplyStream replies, bool structuredReplie
             if (_count > 0 && (_count >= MaxCount || _bytes + heldBytes > MaxBytes)) WaitForRoom(heldBytes);
             _count++;
             _bytes += heldBytes;
-            if (!_free.TryPop(out PendingRequest? pending)) pending = new PendingRequest(this, replies, structuredReplies);
+            if (!_free.TryPop(out PendingRequest? pending)) pending = new PendingRequest(this, replies, form);
             pending.Begin(request, heldBytes);
             return pending;
         }

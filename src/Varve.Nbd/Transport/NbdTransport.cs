@@ -23,6 +23,9 @@ internal abstract class NbdTransport : IDisposable
     /// <summary>How long one <see cref="Receive"/> or <see cref="Send"/> may wait; zero: for ever.</summary>
     public abstract void SetTimeout(TimeSpan timeout);
 
+    /// <summary>Tells the other side that nothing more will come, where the stream has a way to say so. Nobody else is sending.</summary>
+    public virtual void SayGoodbye() { }
+
     /// <summary>Ends both directions: a waiting <see cref="Receive"/> or <see cref="Send"/> returns. Any thread, any time.</summary>
     public abstract void Shutdown();
 

@@ -77,56 +77,77 @@ internal readonly record struct ChunkHeader(ChunkFlags Flags, ChunkType Type, ul
     }
 }
 
-/// <summary>A chunk of data read, up to where the data begins. 0 chunk header  20 u64 offset  28 data</summary>
+/// <summary>A chunk of data read, up to where the data begins. Chunk header, then 0 u64 offset  8 data</summary>
 internal readonly record struct OffsetDataChunk(ChunkFlags Flags, ulong Cookie, ulong Offset, int DataLength)
 {
-    /// <summary>Bytes before the data.</summary>
+    /// <summary>Bytes before the data, in the compact form.</summary>
     public const int Size = ChunkHeader.Size + 8;
 
-    public void WriteTo(Span<byte> wire)
+    /// <summary>Bytes before the data.</summary>
+    public static int SizeOf(bool isExtended) => ChunkHeader.SizeOf(isExtended) + 8;
+
+    public void WriteTo(Span<byte> wire, bool isExtended = false)
     {
-        new ChunkHeader(Flags, ChunkType.OffsetData, Cookie, (uint)DataLength + 8).WriteTo(wire);
-        BinaryPrimitives.WriteUInt64BigEndian(wire[ChunkHeader.Size..], Offset);
+        new ChunkHeader(Flags, ChunkType.OffsetData, Cookie, (ulong)DataLength + 8, Offset).WriteTo(wire, isExtended);
+        BinaryPrimitives.WriteUInt64BigEndian(wire[ChunkHeader.SizeOf(isExtended)..], Offset);
     }
 }
 
-/// <summary>A chunk that says a range reads as zeros. 0 chunk header  20 u64 offset  28 u32 hole size</summary>
+/// <summary>A chunk that says a range reads as zeros. Chunk header, then 0 u64 offset  8 u32 hole size</summary>
 internal readonly record struct OffsetHoleChunk(ChunkFlags Flags, ulong Cookie, ulong Offset, uint HoleSize)
 {
+    /// <summary>Bytes of the compact form.</summary>
     public const int Size = ChunkHeader.Size + 12;
 
-    public void WriteTo(Span<byte> wire)
+    public static int SizeOf(bool isExtended) => ChunkHeader.SizeOf(isExtended) + 12;
+
+    public void WriteTo(Span<byte> wire, bool isExtended = false)
     {
-        new ChunkHeader(Flags, ChunkType.OffsetHole, Cookie, 12).WriteTo(wire);
-        BinaryPrimitives.WriteUInt64BigEndian(wire[ChunkHeader.Size..], Offset);
-        BinaryPrimitives.WriteUInt32BigEndian(wire[(ChunkHeader.Size + 8)..], HoleSize);
+        new ChunkHeader(Flags, ChunkType.OffsetHole, Cookie, 12, Offset).WriteTo(wire, isExtended);
+        wire = wire[ChunkHeader.SizeOf(isExtended)..];
+        BinaryPrimitives.WriteUInt64BigEndian(wire, Offset);
+        BinaryPrimitives.WriteUInt32BigEndian(wire[8..], HoleSize);
     }
 }
 
-/// <summary>The last chunk of a reply that failed. 0 chunk header  20 u32 error  24 u16 text length  26 text</summary>
-internal readonly record struct ErrorChunk(ulong Cookie, NbdError Error, int TextLength)
+/// <summary>The last chunk of a reply that failed. Chunk header, then 0 u32 error  4 u16 text length  6 text</summary>
+internal readonly record struct ErrorChunk(ulong Cookie, NbdError Error, int TextLength, ulong RequestOffset = 0)
 {
-    /// <summary>Bytes before the text.</summary>
+    /// <summary>Bytes before the text, in the compact form.</summary>
     public const int Size = ChunkHeader.Size + 6;
 
-    public void WriteTo(Span<byte> wire)
+    /// <summary>Bytes before the text, in the extended form.</summary>
+    public const int ExtendedSize = ChunkHeader.ExtendedSize + 6;
+
+    public static int SizeOf(bool isExtended) => isExtended ? ExtendedSize : Size;
+
+    public void WriteTo(Span<byte> wire, bool isExtended = false)
     {
-        new ChunkHeader(ChunkFlags.Done, ChunkType.Error, Cookie, (uint)TextLength + 6).WriteTo(wire);
-        BinaryPrimitives.WriteUInt32BigEndian(wire[ChunkHeader.Size..], (uint)Error);
-        BinaryPrimitives.WriteUInt16BigEndian(wire[(ChunkHeader.Size + 4)..], (ushort)TextLength);
+        new ChunkHeader(ChunkFlags.Done, ChunkType.Error, Cookie, (ulong)TextLength + 6, RequestOffset).WriteTo(wire, isExtended);
+        wire = wire[ChunkHeader.SizeOf(isExtended)..];
+        BinaryPrimitives.WriteUInt32BigEndian(wire, (uint)Error);
+        BinaryPrimitives.WriteUInt16BigEndian(wire[4..], (ushort)TextLength);
     }
 }
 
-/// <summary>A chunk with the extents of one context, up to where they begin. 0 chunk header  20 u32 context id  24 extents</summary>
-internal readonly record struct BlockStatusChunk(ChunkFlags Flags, ulong Cookie, uint ContextId, int ExtentCount)
+/// <summary>A chunk with the extents of one context, up to where they begin. Chunk header, then 0 u32 context id, in the extended form
+/// followed by 4 u32 number of extents; then the extents</summary>
+internal readonly record struct BlockStatusChunk(ChunkFlags Flags, ulong Cookie, uint ContextId, int ExtentCount, ulong RequestOffset = 0)
 {
-    /// <summary>Bytes before the extents.</summary>
+    /// <summary>Bytes before the extents, in the compact form.</summary>
     public const int Size = ChunkHeader.Size + 4;
 
-    public void WriteTo(Span<byte> wire)
+    /// <summary>Bytes before the extents.</summary>
+    public static int SizeOf(bool isExtended) => isExtended ? ChunkHeader.ExtendedSize + 8 : Size;
+
+    public void WriteTo(Span<byte> wire, bool isExtended = false)
     {
-        new ChunkHeader(Flags, ChunkType.BlockStatus, Cookie, (uint)(ExtentCount * BlockStatusExtent.Size) + 4).WriteTo(wire);
-        BinaryPrimitives.WriteUInt32BigEndian(wire[ChunkHeader.Size..], ContextId);
+        int length = SizeOf(isExtended) - ChunkHeader.SizeOf(isExtended) + (ExtentCount * BlockStatusExtent.SizeOf(isExtended));
+        ChunkType type = isExtended ? ChunkType.BlockStatusExtended : ChunkType.BlockStatus;
+        new ChunkHeader(Flags, type, Cookie, (ulong)length, RequestOffset).WriteTo(wire, isExtended);
+        wire = wire[ChunkHeader.SizeOf(isExtended)..];
+        BinaryPrimitives.WriteUInt32BigEndian(wire, ContextId);
+        if (isExtended) BinaryPrimitives.WriteUInt32BigEndian(wire[4..], (uint)ExtentCount);
     }
 }
 
@@ -138,6 +159,8 @@ internal readonly record struct BlockStatusExtent(ulong Length, ulong State)
 
     /// <summary>Bytes of the extended form.</summary>
     public const int ExtendedSize = 16;
+
+    public static int SizeOf(bool isExtended) => isExtended ? ExtendedSize : Size;
 
     public static BlockStatusExtent Read(ReadOnlySpan<byte> wire, bool isExtended = false) => isExtended
         ? new(BinaryPrimitives.ReadUInt64BigEndian(wire), BinaryPrimitives.ReadUInt64BigEndian(wire[8..]))

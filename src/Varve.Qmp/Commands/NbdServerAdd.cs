@@ -23,12 +23,12 @@ internal sealed class NbdServerAdd() : QmpCommand("nbd-server-add", s_arguments)
         string device = call.Text("device"), name = call.OptionalText("name") ?? device;
         BlockNode node = NodeLookup.ByName(call.Context.Graph, device);
         if (call.Context.Exports.NbdServer is null) throw new BlockException(BlockErrorKind.Invalid, "NBD server not running");
-        if (call.OptionalText("bitmap") is { } bitmap) throw new BlockException(BlockErrorKind.NotFound, $"Bitmap '{bitmap}' is not found");
         await call.Context.Exports.AddAsync(
             new NbdExportOptions
             {
                 Id = name, Node = node, Name = name, Description = call.OptionalText("description"),
                 Writable = call.Flag("writable") && !node.IsReadOnly,
+                Bitmaps = call.OptionalText("bitmap") is { } bitmap ? [new ExportedBitmap(bitmap)] : [],
             },
             cancellationToken).ConfigureAwait(false);
         return null;

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Nbd.Server;
 using Varve.Nbd.Transport;
 using Varve.Options;
 using Varve.Qmp.Schema;
@@ -19,9 +20,10 @@ internal sealed class NbdServerStart() : QmpCommand("nbd-server-start", s_argume
     public override async ValueTask<JsonNode?> ExecuteAsync(QmpCall call, CancellationToken cancellationToken)
     {
         call.Context.Exports.CheckNoNbdServer();
-        call.Context.Objects.CheckTls(call.OptionalText("tls-creds"));
+        TlsUpgrade? tls = NbdServerOptions.UpgradeWith(
+            call.Context.Objects, call.Context.Objects.FindTls(call.OptionalText("tls-creds"), isServer: true), call.OptionalText("tls-authz"));
         SocketTarget address = SocketTarget.From(call.Object("addr"));
-        await call.Context.StartNbdServerAsync(address, (int)(call.OptionalNumber("max-connections") ?? 0), cancellationToken).ConfigureAwait(false);
+        await call.Context.StartNbdServerAsync(address, (int)(call.OptionalNumber("max-connections") ?? 0), tls, cancellationToken).ConfigureAwait(false);
         return null;
     }
 }

@@ -78,10 +78,11 @@ internal sealed class QmpContext : IAsyncDisposable
 
     /// <summary>Starts the NBD server. Needs the control lock.</summary>
     /// <exception cref="BlockException">One runs already, or the address cannot be bound.</exception>
-    public async ValueTask StartNbdServerAsync(SocketTarget address, int maxConnections, CancellationToken cancellationToken = default)
+    public async ValueTask StartNbdServerAsync(
+        SocketTarget address, int maxConnections, TlsUpgrade? tls = null, CancellationToken cancellationToken = default)
     {
         Exports.CheckNoNbdServer();
-        var options = new NbdServerOptions { MaxConnections = maxConnections };
+        var options = new NbdServerOptions { MaxConnections = maxConnections, Tls = tls };
         Exports.SetNbdServer(address switch
         {
             UnixTarget { IsAbstract: false } unix => NbdServer.ListenUnix(unix.Path, options),
@@ -102,13 +103,7 @@ internal sealed class QmpContext : IAsyncDisposable
             throw new BlockException(BlockErrorKind.NotFound, $"iothread \"{thread}\" not found");
         }
 
-        if (Exports.NbdServer is not null && options["bitmaps"] is JsonArray { Count: > 0 } bitmaps)
-        {
-            throw new BlockException(BlockErrorKind.NotFound, bitmaps[0] is JsonObject named   // there are no dirty bitmaps
-                ? $"Dirty bitmap '{named["name"]}' not found"
-                : $"Bitmap '{bitmaps[0]}' is not found");
-        }
-
+        IEnumerable<JsonNode?> bitmaps = options["bitmaps"] as JsonArray ?? [];
         await Exports.AddAsync(
             new NbdExportOptions
             {
@@ -118,6 +113,9 @@ internal sealed class QmpContext : IAsyncDisposable
                 Description = (string?)options["description"],
                 Writable = (bool?)options["writable"] ?? false,
                 Writethrough = (bool?)options["writethrough"] ?? false,
+                Bitmaps = [.. bitmaps.Select(b => b is JsonObject named
+                    ? new ExportedBitmap((string)named["name"]!, NodeLookup.ByName(Graph, (string)named["node"]!))
+                    : new ExportedBitmap((string)b!))],
                 AllocationDepth = (bool?)options["allocation-depth"] ?? false,
             },
             cancellationToken).ConfigureAwait(false);

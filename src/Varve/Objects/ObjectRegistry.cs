@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Varve.Graph;
+using Varve.Tls;
 
 namespace Varve.Objects;
 
@@ -46,14 +47,26 @@ internal sealed class ObjectRegistry(BlockGraph graph) : IDisposable
         _ => throw new BlockException(BlockErrorKind.Invalid, $"Object with id '{id}' is not a secret"),
     };
 
-    /// <summary><c>tls-creds</c> of a server: there are no such objects, so naming one is an error.</summary>
-    public void CheckTls(string? id)
+    /// <summary>The credentials that an option names (<c>tls-creds</c>); null where none is named.</summary>
+    /// <exception cref="BlockException">There are none of that id, or they are for the other side.</exception>
+    public TlsCredentials? FindTls(string? id, bool isServer)
     {
-        if (id is null) return;
-        throw new BlockException(BlockErrorKind.NotFound, Find(id) is null
-            ? $"No TLS credentials with id '{id}'"
-            : $"Object with id '{id}' is not TLS credentials");
+        if (id is null) return null;
+        TlsCredentials found = Find(id) switch
+        {
+            TlsCredentials credentials => credentials,
+            null => throw new BlockException(BlockErrorKind.NotFound, $"No TLS credentials with id '{id}'"),
+            _ => throw new BlockException(BlockErrorKind.NotFound, $"Object with id '{id}' is not TLS credentials"),
+        };
+        return found.IsServer == isServer
+            ? found
+            : throw new BlockException(BlockErrorKind.Invalid, $"Expected TLS credentials for a {(isServer ? "server" : "client")} endpoint");
     }
+
+    /// <summary>Who decides about the clients of a server (<c>tls-authz</c>); null where nobody is named. Looked up for every client, as
+    /// the object may come later than the server.</summary>
+    public Authorizer? FindAuthorizer(string? id) => id is null ? null : Find(id) as Authorizer
+        ?? throw new BlockException(BlockErrorKind.NotFound, $"Cannot find QAuthZ object ID {id}");
 
     public void Dispose()
     {

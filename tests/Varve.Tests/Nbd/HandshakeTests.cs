@@ -87,7 +87,7 @@ public class HandshakeTests
 
     [Theory]
     [InlineData(OptionType.PeekExport, OptionReplyType.ErrorUnsupported)]
-    [InlineData(OptionType.ExtendedHeaders, OptionReplyType.ErrorUnsupported)]
+    [InlineData(OptionType.ExtendedHeaders, OptionReplyType.ErrorInvalid)]
     [InlineData((OptionType)4711, OptionReplyType.ErrorUnsupported)]
     [InlineData(OptionType.StartTls, OptionReplyType.ErrorPolicy)]
     [InlineData(OptionType.List, OptionReplyType.ErrorInvalid)]

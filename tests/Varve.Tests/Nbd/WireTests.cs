@@ -128,4 +128,24 @@ public class WireTests
     private static byte[] Bytes(string hex) => Convert.FromHexString(hex.Replace(" ", "", StringComparison.Ordinal));
 
     private static void AssertBytes(string expected, byte[] actual) => Assert.Equal(Convert.ToHexString(Bytes(expected)), Convert.ToHexString(actual));
+
+    [Fact]
+    public void Extended_requests_and_chunks_have_lengths_of_64_bits()
+    {
+        var request = new byte[RequestHeader.ExtendedSize];
+        new RequestHeader(CommandType.WriteZeroes, CommandFlags.Fua, 0x0102030405060708, 0x1000, 0x2_0000_0000).WriteTo(request, isExtended: true);
+        Assert.Equal("21E41C71" + "0001" + "0006" + "0102030405060708" + "0000000000001000" + "0000000200000000", Convert.ToHexString(request));
+        Assert.True(RequestHeader.TryRead(request, out RequestHeader read, isExtended: true));
+        Assert.Equal(0x2_0000_0000UL, read.Length);
+
+        var status = new byte[BlockStatusChunk.SizeOf(isExtended: true)];
+        new BlockStatusChunk(ChunkFlags.Done, Cookie: 1, ContextId: 7, ExtentCount: 2, RequestOffset: 0x1000).WriteTo(status, isExtended: true);
+        Assert.Equal("6E8A278C" + "0001" + "0006" + "0000000000000001" + "0000000000001000" + "0000000000000028" + "00000007" + "00000002", Convert.ToHexString(status));
+        Assert.True(ChunkHeader.TryRead(status, out ChunkHeader chunk, isExtended: true));
+        Assert.Equal((40UL, 0x1000UL), (chunk.Length, chunk.Offset));
+
+        var extent = new byte[BlockStatusExtent.ExtendedSize];
+        new BlockStatusExtent(0x2_0000_0000, 3).WriteTo(extent, isExtended: true);
+        Assert.Equal(new BlockStatusExtent(0x2_0000_0000, 3), BlockStatusExtent.Read(extent, isExtended: true));
+    }
 }

@@ -74,6 +74,9 @@ public sealed class QmpSchemaTests
         // Ours on top: the reference makes raw images by making the file. Detached LUKS headers are newer than it.
         differences.RemoveAll(d => d.StartsWith("blockdev-create.options<raw>.", StringComparison.Ordinal));
         differences.RemoveAll(d => d.Contains("<luks>.header", StringComparison.Ordinal) || d.Contains("<luks>.file: optional", StringComparison.Ordinal));
+
+        // The reference's schema calls this type authz-listfile, by which it cannot be made; ours has the type's own name.
+        differences.Remove("object-add.qom-type: value authz-list-file");
         Assert.Empty(differences);
     }
 

@@ -106,7 +106,7 @@ public class NbdNodeTests
     public async Task The_node_is_named_by_the_uri_that_opens_it(string options, string name)
     {
         await using NbdTestServer server = await NbdTestServer.StartAsync();
-        await using OpenedExport disk = await OpenedExport.OpenAsync(server, JsonNode.Parse(options.Replace("SOCKET", server.SocketPath, StringComparison.Ordinal))!.AsObject());
+        await using OpenedExport disk = await OpenedExport.OpenAsync(JsonNode.Parse(options.Replace("SOCKET", server.SocketPath, StringComparison.Ordinal))!.AsObject());
         Assert.Equal(name.Replace("SOCKET", server.SocketPath, StringComparison.Ordinal), disk.Backend.Node.Filename);
     }
 
@@ -120,7 +120,7 @@ public class NbdNodeTests
             ["offset"] = 512,
             ["file"] = new JsonObject { ["driver"] = "nbd", ["export"] = "disk", ["server"] = new JsonObject { ["type"] = "unix", ["path"] = server.SocketPath } },
         };
-        await using OpenedExport disk = await OpenedExport.OpenAsync(server, options);
+        await using OpenedExport disk = await OpenedExport.OpenAsync(options);
         Assert.Equal(
             "json:{\"offset\": 512, \"driver\": \"raw\", \"file\": {\"server.path\": \"" + server.SocketPath
                 + "\", \"driver\": \"nbd\", \"export\": \"disk\", \"server.type\": \"unix\"}}",
@@ -145,5 +145,32 @@ public class NbdNodeTests
         Assert.Equal(Errno.ENOSPC, (await Assert.ThrowsAsync<BlockException>(() => disk.Backend.WriteAsync(0, new byte[512]).AsTask())).Errno);
         Assert.Equal(Errno.EIO, (await Assert.ThrowsAsync<BlockException>(() => disk.Backend.FlushAsync().AsTask())).Errno);
         await disk.Backend.ReadAsync(0, new byte[512]);   // and the connection lives
+    }
+
+    [Fact]
+    public async Task A_dirty_bitmap_of_the_export_is_seen_as_the_status_of_its_blocks()
+    {
+        await using NbdTestServer server = await NbdTestServer.StartAsync(new JsonObject { ["driver"] = "memory", ["node-name"] = "disk", ["size"] = 1L << 20 });
+        await server.ControlAsync(async () =>
+        {
+            await Varve.Bitmaps.BitmapOperations.AddAsync(server.Memory, "b", 65536, persistent: false, disabled: false);
+            return await server.Exports.AddAsync(
+                new NbdExportOptions { Id = "export", Node = server.Memory, Writable = true, Bitmaps = [new ExportedBitmap("b")] });
+        });
+        await using OpenedExport disk = await OpenedExport.OpenAsync(server, o => o["x-dirty-bitmap"] = "qemu:dirty-bitmap:b");
+        await disk.Backend.WriteAsync(100_000, new byte[100_000]);
+        var runs = new List<(long Length, bool IsDirty)>();
+        for (long at = 0; at < 1 << 20; at += runs[^1].Length)
+        {
+            BlockStatus status = await disk.Backend.RunAsync((node, offset, token) => node.GetStatusAsync(offset, (1 << 20) - offset, precise: true, token), at);
+            runs.Add((status.Length, !status.IsData));   // dirty is told as a hole
+        }
+
+        Assert.Equal([(65536, false), (196608, true), ((1 << 20) - 262144, false)], runs);
+        BlockException busy = await Assert.ThrowsAsync<BlockException>(
+            () => server.ControlAsync(() => Varve.Bitmaps.BitmapOperations.RemoveAsync(server.Memory, "b").AsTask()));
+        Assert.Equal("Bitmap 'b' is currently in use by another operation and cannot be used", busy.Message);
+        BlockException missing = await Assert.ThrowsAsync<BlockException>(() => OpenedExport.OpenAsync(server, o => o["x-dirty-bitmap"] = "qemu:dirty-bitmap:c"));
+        Assert.Equal("requested x-dirty-bitmap qemu:dirty-bitmap:c not found", missing.Message);
     }
 }

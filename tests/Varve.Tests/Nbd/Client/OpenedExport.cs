@@ -23,13 +23,14 @@ internal sealed class OpenedExport : IAsyncDisposable
             ["server"] = new JsonObject { ["type"] = "unix", ["path"] = server.SocketPath },
         };
         change?.Invoke(options);
-        return OpenAsync(server, options, needed);
+        return OpenAsync(options, needed: needed);
     }
 
-    public static async Task<OpenedExport> OpenAsync(NbdTestServer server, JsonObject options, BlockPermissions? needed = null)
+    /// <summary>Opens what the options say.</summary>
+    public static async Task<OpenedExport> OpenAsync(JsonObject options, Action<BlockGraph>? prepare = null, BlockPermissions? needed = null)
     {
-        _ = server;
         var graph = new BlockGraph();
+        prepare?.Invoke(graph);
         options.TryAdd("driver", "nbd");
         options.TryAdd("discard", "unmap");
         bool isReadOnly = (bool?)options["read-only"] ?? false;
