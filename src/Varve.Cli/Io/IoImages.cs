@@ -13,6 +13,12 @@ internal sealed class IoImages(ToolContext context, IoOutput output)
     {
         Warn = text => output.PrintError($"WARNING: {text}\n"),
         Say = text => output.Print(text + "\n"),
+        OnMismatch = text =>
+        {
+            output.PrintError(text + "\n");
+            output.Flush();
+            Environment.Exit(1);   // whatever else happens, a test must not go on from here
+        },
     };
 
     /// <summary>Warns of a deprecated form.</summary>

@@ -6,7 +6,7 @@ internal static class CommandTable
     public static IReadOnlyList<QmpCommand> All { get; } =
     [
         new QmpCapabilities(), new QueryVersion(), new QueryCommands(), new QueryQmpSchema(), new Quit(),
-        new BlockdevAdd(), new BlockdevDel(), new BlockdevCreate(), new BlockResize(),
+        new BlockdevAdd(), new BlockdevDel(), new BlockdevCreate(), new BlockResize(), new BlockdevChange(),
         new QueryNamedBlockNodes(), new QueryBlock(), new QueryBlockStats(), new DebugQueryBlockGraph(),
         new BlockdevSnapshot(), new BlockdevSnapshotSync(),
         new BlockStream(), new BlockCommit(), new ChangeBackingFile(),

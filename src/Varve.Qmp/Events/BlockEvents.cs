@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Filters.Quorum;
 using Varve.Graph;
 using Varve.Options;
 using Varve.Qmp.Schema;
@@ -22,6 +23,42 @@ internal static class BlockEvents
 
     /// <summary>An export is gone; its id may be used again.</summary>
     public static QmpEventType ExportDeleted { get; } = new("BLOCK_EXPORT_DELETED", Required("id", Str));
+
+    private static readonly EnumType s_quorumOperation = new("QuorumOpType", ["read", "write", "flush"]);
+
+    /// <summary>Too few children of a quorum agreed.</summary>
+    public static QmpEventType QuorumFailure { get; } = new("QUORUM_FAILURE",
+        Required("reference", Str), Required("sector-num", Int), Required("sectors-count", Int));
+
+    /// <summary>A child of a quorum failed, or was outvoted.</summary>
+    public static QmpEventType QuorumReportBad { get; } = new("QUORUM_REPORT_BAD",
+        Required("type", s_quorumOperation), Optional("error", Str), Required("node-name", Str), Required("sector-num", Int), Required("sectors-count", Int));
+
+    /// <summary>The data of <see cref="QuorumFailure"/>.</summary>
+    public static JsonObject Describe(QuorumFailure failure)
+    {
+        (long first, long count) = Sectors(failure.Offset, failure.Length);
+        return new JsonObject { ["reference"] = failure.Node.NodeName, ["sector-num"] = first, ["sectors-count"] = count };
+    }
+
+    /// <summary>The data of <see cref="QuorumReportBad"/>.</summary>
+    public static JsonObject Describe(QuorumBadChild bad)
+    {
+        (long first, long count) = Sectors(bad.Offset, bad.Length);
+        var data = new JsonObject
+        {
+            ["type"] = s_quorumOperation.Values[(int)bad.Operation], ["node-name"] = bad.NodeName, ["sector-num"] = first, ["sectors-count"] = count,
+        };
+        if (bad.Error is { } error) data["error"] = error;
+        return data;
+    }
+
+    private static (long First, long Count) Sectors(long offset, long length)
+    {
+        const int SectorSize = 512;
+        long first = offset / SectorSize;
+        return (first, ((offset + length + SectorSize - 1) / SectorSize) - first);
+    }
 
     /// <summary>The data of <see cref="ImageCorrupted"/>.</summary>
     public static JsonObject Describe(ImageCorruption corruption)

@@ -14,6 +14,7 @@ internal sealed class QmpEventType(string name, params IReadOnlyList<OptionMembe
     public static IReadOnlyList<QmpEventType> All { get; } =
     [
         BlockEvents.ImageCorrupted, BlockEvents.IOError, BlockEvents.ExportDeleted,
+        BlockEvents.QuorumFailure, BlockEvents.QuorumReportBad,
         JobEvents.StatusChange, JobEvents.Completed, JobEvents.Cancelled, JobEvents.Error, JobEvents.Ready, JobEvents.Pending,
     ];
 

@@ -34,6 +34,8 @@ internal sealed class QmpContext : IAsyncDisposable
         Qom = new QomTree(graph.Objects);
         Jobs.Occurred += happened => Clients.Send(JobEvents.From(happened, Graph.Time));
         Graph.ImageCorrupted += corruption => Emit(BlockEvents.ImageCorrupted, BlockEvents.Describe(corruption));
+        Graph.Quorums.Failure += failure => Emit(BlockEvents.QuorumFailure, BlockEvents.Describe(failure));
+        Graph.Quorums.BadChild += bad => Emit(BlockEvents.QuorumReportBad, BlockEvents.Describe(bad));
         Exports.ExportDeleted = id => Emit(BlockEvents.ExportDeleted, new JsonObject { ["id"] = id });
     }
 

@@ -21,7 +21,12 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
         new Qcow2Driver(),
         new RawDriver(),
         new Filters.BlkDebug.BlkDebugDriver(),
+        new Filters.BlkLogWrites.BlkLogWritesDriver(),
+        new Filters.BlkVerify.BlkVerifyDriver(),
+        new Filters.Compress.CompressDriver(),
         new Filters.CopyOnRead.CopyOnReadDriver(),
+        new Filters.Preallocate.PreallocateDriver(),
+        new Filters.Quorum.QuorumDriver(),
         new Filters.Throttle.ThrottleDriver(),
     ]);
 

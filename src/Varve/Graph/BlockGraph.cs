@@ -36,6 +36,9 @@ internal sealed partial class BlockGraph : IAsyncDisposable
     /// <summary>Open files passed in by a management program, for names like <c>/dev/fdset/3</c>.</summary>
     public FdSets FdSets { get; } = new();
 
+    /// <summary>What quorums report.</summary>
+    public Filters.Quorum.QuorumReports Quorums { get; } = new();
+
     /// <summary>Takes a descriptor that a management program passed in under a name; null where there is no such program.</summary>
     public Func<string, SafeFileHandle>? TakeDescriptor { get; set; }
 

@@ -118,12 +118,12 @@ internal sealed partial class NodeOpening(BlockGraph graph, BlockDriver driver, 
 
     /// <summary>Opens the child that a file name of the user's means (the image in <c>blkdebug::IMAGE</c>) and attaches it.</summary>
     public async ValueTask<BlockChild> OpenChildByNameAsync(
-        BlockNode parent, string name, ChildRole role, string filename, CancellationToken cancellationToken)
+        BlockNode parent, string name, ChildRole role, string filename, CancellationToken cancellationToken, bool isProbed = false)
     {
         JsonObject options = Take(name) as JsonObject ?? [];
         NodeSettings settings = Settings.ForChild(role, Driver.IsFormat);
         BlockNode child = await Graph.OpenDescribedAsync(
-            filename, (JsonObject)options.DeepClone(), Driver.IsFormat || IsProtocolLayer, Context, settings, cancellationToken).ConfigureAwait(false);
+            filename, (JsonObject)options.DeepClone(), !isProbed && (Driver.IsFormat || IsProtocolLayer), Context, settings, cancellationToken).ConfigureAwait(false);
         return await AttachAsync(parent, name, role, child, cancellationToken).ConfigureAwait(false);
     }
 

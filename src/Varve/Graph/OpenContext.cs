@@ -24,6 +24,9 @@ internal sealed record OpenContext
     /// <summary>Told what is wrong with an image that opens all the same; tools print it as their own warning.</summary>
     public Action<string>? WarnOfImage { get; init; }
 
+    /// <summary>Told when a driver that compares two images finds a difference; a tool for tests ends the process then, as the reference does.</summary>
+    public Action<string>? OnMismatch { get; init; }
+
     /// <summary>The image is opened to be checked: formats open what they would otherwise refuse or repair first.</summary>
     public bool ForCheck { get; init; }
 
