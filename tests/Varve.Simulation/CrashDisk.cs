@@ -38,6 +38,12 @@ internal sealed class CrashDisk(int seed, DiskBehaviour behaviour) : IThreadPool
     /// <summary>Flushes complete without making anything durable: every order that depends on them is lost.</summary>
     public bool IgnoresFlushes { get; set; }
 
+    /// <summary>As <see cref="IgnoresFlushes"/>, for files whose name ends so; null: none.</summary>
+    public string? IgnoresFlushesOf { get; set; }
+
+    /// <summary>Whether a flush of a file would be in vain.</summary>
+    public bool IgnoresFlush(string file) => IgnoresFlushes || (IgnoresFlushesOf is { } suffix && file.EndsWith(suffix, StringComparison.Ordinal));
+
     public bool IsOff { get; private set; }
 
     /// <summary>Everything that waits, and everything that comes, fails.</summary>

@@ -52,7 +52,7 @@ internal sealed class CrashNode(NodeOpening opening, CrashDisk disk, string name
 
     protected override ValueTask FlushCoreAsync(CancellationToken cancellationToken)
     {
-        List<CrashFile.Change> flushed = disk.IgnoresFlushes ? [] : file.BeginFlush();
+        List<CrashFile.Change> flushed = disk.IgnoresFlush(Name) ? [] : file.BeginFlush();
         return disk.RequestAsync('f', Name, 0, 0, () => file.CompleteFlush(flushed));
     }
 

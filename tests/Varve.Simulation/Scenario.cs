@@ -12,6 +12,12 @@ internal enum Canary
 
     /// <summary>Flushes are ignored while a stream ends: the header stops naming images whose data is not yet in the top.</summary>
     Header,
+
+    /// <summary>Flushes of data files are ignored: tables name data that is not there.</summary>
+    Data,
+
+    /// <summary>Flushes are ignored while the disk is resized: the header tells a size, or names a table, before it is true.</summary>
+    Resize,
 }
 
 /// <summary>What one seed decides before anything runs: geometry, disk, workload.</summary>
@@ -32,7 +38,7 @@ internal sealed record Scenario
     public Canary Canary { get; init; }
 
     /// <summary>Whether the guest relies on its flushes. A canary's does not, so that whatever is found is an order that was broken.</summary>
-    public bool ReliesOnFlushes => Canary == Canary.None;
+    public bool ReliesOnFlushes => Canary is Canary.None or Canary.Data;
 
     /// <summary>Whether snapshots are taken and streams run.</summary>
     public bool ChangesChain => Canary != Canary.Links;
@@ -53,7 +59,7 @@ internal sealed record Scenario
     {
         var random = new Random(seed);
         int clusterBits = random.Next(9, 14) is var bits && random.Next(8) == 0 ? 16 : bits;
-        int version = random.Next(6) == 0 ? 2 : 3;
+        int version = random.Next(6) == 0 && canary != Canary.Data ? 2 : 3;
         bool hasSubclusters = version == 3 && new Random(seed ^ 0x5BC1).Next(4) == 0;
         if (hasSubclusters) clusterBits = Math.Max(clusterBits, 14);
         return new Scenario
@@ -73,7 +79,7 @@ internal sealed record Scenario
             {
                 FailuresPerThousand = canary != Canary.None || random.Next(3) != 0 ? 0 : random.Next(1, 30),
             },
-            HasDataFile = version == 3 && new Random(seed ^ 0xDA7A).Next(4) == 0,
+            HasDataFile = canary == Canary.Data || (version == 3 && new Random(seed ^ 0xDA7A).Next(4) == 0),
             CompressionType = version == 3 && random.Next(2) == 0 ? "zstd" : "zlib",
             Canary = canary,
         };

@@ -77,6 +77,7 @@ internal sealed class Simulation(Scenario scenario)
         }
 
         disk.IgnoresFlushes = scenario.Canary == Canary.Links;
+        if (scenario.Canary == Canary.Data) disk.IgnoresFlushesOf = Scenario.DataFileOf("");
         var moments = new List<Moment>();
         var power = new Random(_random.Next());
         int spacing = power.Next(1, 60), lossAt = power.Next(20, 4000);

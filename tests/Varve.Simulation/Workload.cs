@@ -150,13 +150,34 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
             try
             {
                 int depth = machine.Chain.Count();
-                if (depth < 2 || (depth < 5 && random.Next(2) == 0)) await SnapshotAsync();
+                if (random.Next(3) == 0) await ResizeAsync();
+                else if (depth < 2 || (depth < 5 && random.Next(2) == 0)) await SnapshotAsync();
                 else await StreamAsync();
             }
             catch (BlockException) when (machine.Disk.IsOff || machine.Disk.Behaviour.FailuresPerThousand > 0)
             {
                 // Refused or undone: the guest goes on as before.
             }
+        }
+    }
+
+    /// <summary>Makes the disk longer than the guest needs it, or as long again; what the guest uses stays as it is.</summary>
+    private async ValueTask ResizeAsync()
+    {
+        using IDisposable held = await machine.Graph.ControlLock.EnterAsync();
+        Qcow2Image top = machine.Top;
+        using DrainedSection drained = await BlockGraph.DrainAsync(top);
+        bool grows = top.Length <= model.Length;
+        long length = grows ? model.Length + random.NextInt64(1, 2 * model.Length / GuestModel.SectorBytes) * GuestModel.SectorBytes : model.Length;
+        PreallocationMode mode = grows ? (PreallocationMode)random.Next(4) : PreallocationMode.Off;
+        machine.Disk.IgnoresFlushes = machine.Scenario.Canary == Canary.Resize;
+        try
+        {
+            await top.ResizeAsync(length, mode, default);
+        }
+        finally
+        {
+            machine.Disk.IgnoresFlushes = false;
         }
     }
 

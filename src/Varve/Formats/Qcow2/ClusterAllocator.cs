@@ -191,6 +191,17 @@ internal sealed partial class ClusterAllocator
         return refcount;
     }
 
+    /// <summary>The end of the last cluster that has a refcount. Needs <see cref="Mutex"/>.</summary>
+    public async ValueTask<long> FindUsedEndAsync(CancellationToken cancellationToken)
+    {
+        long cluster = Align.Count(_image.File.Node.Length, ClusterSize);
+        while (cluster > 0 && await GetRefcountAsync((cluster - 1) << _clusterBits, cancellationToken).ConfigureAwait(false) == 0) cluster--;
+        return cluster << _clusterBits;
+    }
+
+    /// <summary>The file ends at <paramref name="end"/> now: what lies behind reads as zeros when it is written again.</summary>
+    public void OnFileCut(long end) => _highWater = Math.Min(_highWater, end);
+
     /// <summary>Adds to the metadata map what the refcount structure takes. Needs the table lock.</summary>
     public void MapMetadata(MetadataMap map)
     {

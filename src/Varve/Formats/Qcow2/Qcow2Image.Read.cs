@@ -196,7 +196,8 @@ internal sealed partial class Qcow2Image
                 total += next.Length;
             }
 
-            return StatusOf(first, total);
+            BlockStatus status = StatusOf(first, total);
+            return precise ? await RefineAsync(status, cancellationToken).ConfigureAwait(false) : status;
         }
         finally
         {

@@ -23,6 +23,7 @@ internal sealed partial class Qcow2Image
         {
             await UpdateHeaderAsync(h => h with { VirtualSize = length }, cancellationToken).ConfigureAwait(false);
             await GiveUpBehindAsync(length, cancellationToken).ConfigureAwait(false);
+            await TruncateFileAsync(cancellationToken).ConfigureAwait(false);
             if (HasDataFile) await _data.Node.ResizeAsync(length, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
             return;
         }
@@ -78,8 +79,7 @@ internal sealed partial class Qcow2Image
         ResidentTable old = _l2.L1, grown = old.MovedTo(run.Host, count);
         try
         {
-            using IOBuffer bytes = IOBuffer.Rent(clusterCount << _header.ClusterBits);
-            bytes.Span.Clear();
+            using IOBuffer bytes = IOBuffer.Rent(count * 8);
             grown.CopyTo(bytes.Span);
             await _file.Node.DebugEventAsync(BlkdebugEvent.L1GrowWriteTable).ConfigureAwait(false);
             await _file.Node.WriteAsync(run.Host, bytes.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
@@ -240,5 +240,22 @@ internal sealed partial class Qcow2Image
         }
 
         await FlushCoreAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Cuts the file behind its last cluster that is in use. A courtesy: where the file cannot be cut, the image is as good.</summary>
+    private async ValueTask TruncateFileAsync(CancellationToken cancellationToken)
+    {
+        using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
+        try
+        {
+            long end = await _allocator.FindUsedEndAsync(cancellationToken).ConfigureAwait(false);
+            if (end >= _file.Node.Length) return;
+            await _file.Node.ResizeAsync(end, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
+            _allocator.OnFileCut(end);
+        }
+        catch (BlockException)
+        {
+            // A device keeps its length, and a disk that fails says so to the next request.
+        }
     }
 }

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
+using Varve.Options;
 
 namespace Varve.Formats.Qcow2;
 
@@ -89,7 +90,7 @@ internal sealed record Qcow2RuntimeOptions
         }
 
         bool coversDisk = l2 >= maxL2;
-        if (l2Set is null) l2 = Math.Min(l2, maxL2);
+        l2 = Math.Min(l2, maxL2);
         long entry = entrySet ?? (coversDisk ? clusterSize : Math.Min(clusterSize, SmallL2Entry));
         if (entry < 512 || entry > clusterSize || !long.IsPow2(entry))
         {
@@ -106,14 +107,24 @@ internal sealed record Qcow2RuntimeOptions
         JsonNode? option = opening.Take("overlap-check");
         if (option is not JsonObject flags) return option is null ? OverlapChecks.Cached : Template(option);
         OverlapChecks checks = flags["template"] is { } template ? Template(template) : OverlapChecks.Cached;
-        foreach ((string name, MetadataKind kind) in s_flags)
+        foreach ((string name, JsonNode? flag) in flags)
         {
-            if (flags[name] is not { } flag) continue;
-            checks = checks.With(kind, flag.GetValueKind() == JsonValueKind.True || (flag.GetValueKind() == JsonValueKind.String && (string?)flag == "on"));
+            if (name == "template") continue;
+            int found = Array.FindIndex(s_flags, f => f.Name == name);
+            if (found < 0) throw Invalid($"Block format 'qcow2' does not support the option 'overlap-check.{name}'");
+            checks = checks.With(s_flags[found].Kind, ReadFlag(name, flag));
         }
 
         return checks;
     }
+
+    private static bool ReadFlag(string name, JsonNode? flag) => flag?.GetValueKind() switch
+    {
+        JsonValueKind.True => true,
+        JsonValueKind.False => false,
+        JsonValueKind.String when OptionChecker.TryParseBool(flag.GetValue<string>()) is { } value => value,
+        _ => throw Invalid($"Parameter 'overlap-check.{name}' expects 'on' or 'off'"),
+    };
 
     private static readonly (string Name, MetadataKind Kind)[] s_flags =
     [

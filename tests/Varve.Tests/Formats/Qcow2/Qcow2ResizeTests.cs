@@ -81,7 +81,7 @@ public sealed class Qcow2ResizeTests
         byte[] actual = new byte[5 << 20];
         await disk.ReadAsync(0, actual);
         Assert.True(actual.AsSpan().IndexOfAnyExcept((byte)0) < 0);
-        BlockStatus status = await disk.RunAsync((node, _, token) => node.GetStatusAsync(1 << 20, 4 << 20, precise: true, token), 0);
+        BlockStatus status = await disk.RunAsync((node, _, token) => node.GetStatusAsync(1 << 20, 4 << 20, precise: false, token), 0);
         Assert.Equal((true, 4L << 20), (status.IsData, status.Length));
         await fixture.CloseAsync(disk);
         Qcow2Fixture.AssertClean(path);
