@@ -21,11 +21,11 @@ public static class HostileCorpus
     private static IEnumerable<HostileImage> References()
     {
         yield return Qcow2("a data file that is a file of the host (CVE-2024-32498)",
-            new HostileQcow2().Incompatible(4).Extension(DataFile, "/etc/passwd"), RefersToFiles, "data-file", "");
+            new HostileQcow2().Incompatible(4).Extension(DataFile, "/etc/passwd"), RefersToFiles, "data-file", Denied);
         yield return Qcow2("a data file that is a json: graph (CVE-2024-4467)",
             new HostileQcow2().Incompatible(4).Extension(DataFile, """json:{"driver":"raw","file":{"driver":"file","filename":"/etc/passwd"}}"""),
-            Suspicious, "data-file-json", "");
-        yield return Qcow2("a data file that is not named", new HostileQcow2().Incompatible(4), RefersToFiles, "data-file", "");
+            Suspicious, "data-file-json", Denied);
+        yield return Qcow2("a data file that is not named", new HostileQcow2().Incompatible(4), RefersToFiles, "data-file", "'data-file' is required for this image");
         yield return Qcow2("a data file's name without the feature", new HostileQcow2().Extension(DataFile, "/etc/passwd"), Suspicious, "data-file-unused", null);
         yield return Qcow2("a backing file of the host (CVE-2015-5160 and its kind)",
             new HostileQcow2().Backing("/etc/passwd"), RefersToFiles, "backing-elsewhere", Denied);
@@ -139,22 +139,29 @@ public static class HostileCorpus
         yield return Qcow2("no bitmaps in the extension", new HostileQcow2().BitmapsExtension(0, 32, Data), Refused, "bitmaps", "found bitmaps extension with zero bitmaps");
         yield return Qcow2("65536 bitmaps", new HostileQcow2().BitmapsExtension(65536, 32, Data), Refused, "bitmaps", "exceeding the maximum of 65535");
         yield return Qcow2("a bitmap directory of 2^62 bytes", new HostileQcow2().BitmapsExtension(1, 1UL << 62, Data), Refused, "bitmaps", "exceeds the maximum supported size");
+        yield return Qcow2("2^31 bitmaps that are not kept up to date", new HostileQcow2().BitmapsExtension(1u << 31, 1UL << 62, Data).Autoclear(0), Refused, "bitmaps", "exceeding the maximum of 65535");
         yield return Qcow2("a bitmap directory outside the file", new HostileQcow2().BitmapsExtension(1, 32, 1UL << 50), Suspicious, "outside-file", "");
         yield return Qcow2("a bitmap directory of 64 MiB in a small file", new HostileQcow2().BitmapsExtension(65535, 64 << 20, Data), Suspicious, "outside-file", "");
         yield return Qcow2("a bitmap directory over the L1 table", new HostileQcow2().BitmapsExtension(1, 32, L1), Suspicious, "overlap", "");
         yield return Qcow2("a bitmap whose name leaves the directory", Bitmap(i => i.U16(Data + 18, 1000)), Suspicious, "bitmap-directory", "");
         yield return Qcow2("a bitmap with 4 GiB of extra data", Bitmap(i => i.U32(Data + 20, uint.MaxValue)), Suspicious, "bitmap-directory", "");
         yield return Qcow2("a bitmap of granularity 2^255", Bitmap(i => i.Put(Data + 17, [255])), Suspicious, "bitmap-directory", "");
-        yield return Qcow2("a bitmap whose table is 32 GiB", Bitmap(i => i.U32(Data + 8, uint.MaxValue)), Suspicious, "outside-file", null);
+        yield return Qcow2("a bitmap whose table is 32 GiB", Bitmap(i => i.U32(Data + 8, uint.MaxValue)), Suspicious, "outside-file", "doesn't satisfy the constraints");
     }
 
-    private static HostileQcow2 Snapshot(Action<HostileQcow2> spoil)
-        => new HostileQcow2().U64(L2, 0).U32(60, 1).U64(64, Data).Put(Data, new byte[Cluster]).Grow(1, out int table)
-            .U64(Data, (ulong)table).U32(Data + 8, 1).U16(Data + 12, 1).U16(Data + 14, 1).U32(Data + 36, 16).Put(Data + 56, "1s"u8).Also(spoil);
+    private static HostileQcow2 Snapshot(Action<HostileQcow2> spoil) => WithSnapshot().Also(spoil);
 
-    private static HostileQcow2 Bitmap(Action<HostileQcow2> spoil)
+    private static HostileQcow2 Bitmap(Action<HostileQcow2> spoil) => WithBitmap().Also(spoil);
+
+    /// <summary>A valid image with one snapshot: its table where the data was, its L1 table behind it.</summary>
+    internal static HostileQcow2 WithSnapshot()
+        => new HostileQcow2().U64(L2, 0).U32(60, 1).U64(64, Data).Put(Data, new byte[Cluster]).Grow(1, out int table)
+            .U64(Data, (ulong)table).U32(Data + 8, 1).U16(Data + 12, 1).U16(Data + 14, 1).U32(Data + 36, 16).Put(Data + 56, "1s"u8);
+
+    /// <summary>A valid image with one bitmap: its directory where the data was, its table behind it.</summary>
+    internal static HostileQcow2 WithBitmap()
         => new HostileQcow2().U64(L2, 0).BitmapsExtension(1, 32, Data).Put(Data, new byte[Cluster]).Grow(1, out int table)
-            .U64(Data, (ulong)table).U32(Data + 8, 1).Put(Data + 16, [1, 16]).U16(Data + 18, 1).Put(Data + 24, "b"u8).Also(spoil);
+            .U64(Data, (ulong)table).U32(Data + 8, 1).Put(Data + 16, [1, 16]).U16(Data + 18, 1).Put(Data + 24, "b"u8);
 
     // ---- Clusters
 
@@ -176,17 +183,17 @@ public static class HostileCorpus
             {
                 for (int entry = 0; entry < 512; entry++) i.U64(L2 + entry * 8, Compressed | Data);
             }), Suspicious, "compressed-twice", null);
-        yield return Qcow2("a disk of 7 EiB whose L2 tables are all the same (a bomb for whoever copies it)", Bomb(), Suspicious, "data-twice", null);
+        yield return Qcow2("a disk of 2 TiB whose L2 tables are all the same (a bomb for whoever copies it)", Bomb(), Suspicious, "data-twice", null);
     }
 
-    /// <summary>2 MiB clusters: each L1 entry maps 512 GiB; 4096 of them name one L2 table whose entries name one data cluster.</summary>
+    /// <summary>2 MiB clusters: each L1 entry maps 512 GiB; four of them name one L2 table, 2048 of whose entries name one data cluster.</summary>
     private static HostileQcow2 Bomb()
     {
         const int Big = 2 << 20;
-        var image = new HostileQcow2(2L << 50).Grow(5 * Big / Cluster, out _);
-        image.U32(20, 21).U32(36, 4096).U64(40, 2 * Big).U64(48, Big).U32(56, 1).Put(Big, new byte[Big]);
-        for (int entry = 0; entry < 4096; entry++) image.U64(2 * Big + entry * 8, Copied | (3 * Big));
-        for (int entry = 0; entry < Big / 8; entry++) image.U64(3 * Big + entry * 8, Copied | (4 * Big));
+        var image = new HostileQcow2(2L << 40).Grow(5 * Big / Cluster, out _);
+        image.U32(20, 21).U32(36, 4).U64(40, 2 * Big).U64(48, Big).U32(56, 1).Put(Big, new byte[Big]);
+        for (int entry = 0; entry < 4; entry++) image.U64(2 * Big + entry * 8, Copied | (3 * Big));
+        for (int entry = 0; entry < 2048; entry++) image.U64(3 * Big + entry * 8, Copied | (4 * Big));
         return image;
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Varve.Tests.Cli;
 using Varve.Tests.Support;
 
 namespace Varve.Tests.Hostile;
@@ -60,6 +61,15 @@ public sealed class HostileCorpusTests : IDisposable
                 await ReadSomeAsync(disk);
             }
         });
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public async Task Checking_ends_in_an_answer_within_bounds(string name)
+    {
+        HostileImage image = Find(name);
+        string path = Write(image);
+        await BoundedAsync(() => ToolRun.ImgAsync("check", "-f", image.Format, path));
     }
 
     private static async Task ReadSomeAsync(VirtualDisk disk)

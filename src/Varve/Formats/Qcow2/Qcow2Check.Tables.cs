@@ -219,12 +219,17 @@ internal sealed partial class Qcow2Check
 
     private async ValueTask CountBitmapsAsync(ReadOnlyMemory<byte> extension, CancellationToken cancellationToken)
     {
-        uint bitmapCount = BinaryPrimitives.ReadUInt32BigEndian(extension.Span);
-        long size = BinaryPrimitives.ReadInt64BigEndian(extension.Span[8..]), offset = BinaryPrimitives.ReadInt64BigEndian(extension.Span[16..]);
+        if (BitmapDirectoryEntry.TryReadExtension(extension.Span, out HostOffset directory, out int size, out int bitmapCount) is { } wrong)
+        {
+            Corruption($"ERROR: {wrong.Message}");   // numbers beyond any limit are not walked through
+            return;
+        }
+
+        long offset = directory.Value;
         Count(offset, size);
         byte[] entry = new byte[BitmapEntrySize];
         long end = offset + size;
-        for (uint i = 0; i < bitmapCount && offset <= end - BitmapEntrySize; i++)
+        for (int i = 0; i < bitmapCount && offset <= end - BitmapEntrySize; i++)
         {
             if (!await TryReadAsync(offset, entry, cancellationToken).ConfigureAwait(false)) return;
             long table = BinaryPrimitives.ReadInt64BigEndian(entry);
