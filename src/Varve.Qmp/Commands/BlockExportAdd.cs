@@ -9,10 +9,6 @@ namespace Varve.Qmp.Commands;
 /// <summary><c>block-export-add</c>: offers a node to clients of the NBD server.</summary>
 internal sealed class BlockExportAdd() : QmpCommand("block-export-add", s_options)
 {
-    private static readonly ObjectType s_dirtyBitmap = new("BlockDirtyBitmap", [Required("node", Str), Required("name", Str)]);
-
-    private static readonly AlternateType s_bitmap = new("BlockDirtyBitmapOrStr", [("local", Str), ("external", s_dirtyBitmap)]);
-
     private static readonly ObjectType s_options = new(
         "BlockExportOptions",
         [
@@ -23,7 +19,7 @@ internal sealed class BlockExportAdd() : QmpCommand("block-export-add", s_option
         new Dictionary<string, ObjectType>
         {
             ["nbd"] = new("BlockExportOptionsNbd",
-                [Optional("name", Str), Optional("description", Str), Optional("bitmaps", s_bitmap.List), Optional("allocation-depth", Bool)]),
+                [Optional("name", Str), Optional("description", Str), Optional("bitmaps", BitmapTypes.NamedOrLocal.List), Optional("allocation-depth", Bool)]),
         });
 
     /// <summary>The type of the options, for the command line.</summary>

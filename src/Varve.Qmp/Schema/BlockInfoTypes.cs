@@ -16,7 +16,8 @@ internal static class BlockInfoTypes
         Required("busy", Bool), Required("persistent", Bool), Optional("inconsistent", Bool),
     ]);
 
-    private static readonly ObjectType s_snapshot = new("SnapshotInfo",
+    /// <summary>A snapshot inside an image.</summary>
+    public static ObjectType Snapshot { get; } = new("SnapshotInfo",
     [
         Required("id", Str), Required("name", Str), Required("vm-state-size", Int), Required("date-sec", Int), Required("date-nsec", Int),
         Required("vm-clock-sec", Int), Required("vm-clock-nsec", Int), Optional("icount", Int),
@@ -48,7 +49,7 @@ internal static class BlockInfoTypes
         Required("filename", Str), Required("format", Str), Optional("dirty-flag", Bool), Optional("actual-size", Int),
         Required("virtual-size", Int), Optional("cluster-size", Int), Optional("encrypted", Bool), Optional("compressed", Bool),
         Optional("backing-filename", Str), Optional("full-backing-filename", Str), Optional("backing-filename-format", Str),
-        Optional("snapshots", s_snapshot.List), Optional("format-specific", s_specific),
+        Optional("snapshots", Snapshot.List), Optional("format-specific", s_specific),
     ];
 
     /// <summary>An image and, inside it, its backing image.</summary>

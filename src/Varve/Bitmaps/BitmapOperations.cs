@@ -39,10 +39,13 @@ internal static class BitmapOperations
     /// <summary>Ends a bitmap, in the image too where it is stored there. An inconsistent one may be removed.</summary>
     public static async ValueTask RemoveAsync(BlockNode node, string name, CancellationToken cancellationToken = default)
     {
-        DirtyBitmap bitmap = Find(node, name, Refuse.Busy | Refuse.ReadOnly);
+        DirtyBitmap bitmap = FindRemovable(node, name);
         if (bitmap.IsPersistent) await node.RemovePersistentBitmapAsync(name, cancellationToken).ConfigureAwait(false);
         node.Bitmaps.Remove(bitmap);
     }
+
+    /// <summary>A bitmap that may be removed.</summary>
+    public static DirtyBitmap FindRemovable(BlockNode node, string name) => Find(node, name, Refuse.Busy | Refuse.ReadOnly);
 
     /// <summary>Unmarks everything.</summary>
     public static async ValueTask ClearAsync(BlockNode node, string name, CancellationToken cancellationToken = default)
@@ -89,6 +92,9 @@ internal static class BitmapOperations
 
     /// <summary>Refuses a bitmap that something uses, that may not change or whose bits are unknown.</summary>
     public static void RequireUsable(BlockNode node, DirtyBitmap bitmap) => Require(node, bitmap, Refuse.All);
+
+    /// <summary>Refuses a bitmap that something uses or whose bits are unknown; one that may not change can still be read.</summary>
+    public static void RequireReadable(BlockNode node, DirtyBitmap bitmap) => Require(node, bitmap, Refuse.Busy | Refuse.Inconsistent);
 
     private static async ValueTask SetEnabledAsync(BlockNode node, string name, bool enabled, CancellationToken cancellationToken)
     {

@@ -9,6 +9,9 @@ internal sealed class NodeBitmaps
     /// <summary>Those with a name, in the order they were made.</summary>
     public IEnumerable<DirtyBitmap> Named => _all.Where(b => b.Name is not null);
 
+    /// <summary>Those of jobs too, which have no name.</summary>
+    public IEnumerable<DirtyBitmap> All => _all;
+
     public bool Any => _all.Count > 0;
 
     /// <summary>What the node's writes are marked in; null where nothing is, which costs requests nothing.</summary>

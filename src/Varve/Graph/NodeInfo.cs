@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Bitmaps;
 
 namespace Varve.Graph;
 
@@ -87,8 +88,31 @@ internal static class NodeInfo
         };
         foreach (string limit in s_limits) info[limit] = 0;
         if (node.BackingChild is { } backing) info["backing_file"] = backing.Node.SkipImplicitFilters().Filename;
+        if (node.Bitmaps.Any) info["dirty-bitmaps"] = OfBitmaps(node.Bitmaps);
         info["image"] = await OfImageAsync(node, flat, cancellationToken).ConfigureAwait(false);
         return info;
+    }
+
+    /// <summary><c>BlockDirtyInfo</c> of each bitmap, newest first.</summary>
+    private static JsonArray OfBitmaps(NodeBitmaps bitmaps)
+    {
+        var list = new JsonArray();
+        foreach (DirtyBitmap bitmap in bitmaps.All.Reverse())
+        {
+            var info = new JsonObject
+            {
+                ["count"] = bitmap.DirtyBytes,
+                ["granularity"] = bitmap.Granularity,
+                ["recording"] = bitmap.IsEnabled,
+                ["busy"] = bitmap.IsBusy,
+                ["persistent"] = bitmap.IsPersistent,
+            };
+            if (bitmap.Name is not null) info["name"] = bitmap.Name;
+            if (bitmap.IsInconsistent) info["inconsistent"] = true;
+            list.Add((JsonNode)info);
+        }
+
+        return list;
     }
 
     /// <summary>How many images and filters the chain below has, as <see cref="OfImageAsync"/> nests them.</summary>
