@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Varve.Bitmaps;
 using Varve.Nbd.Server;
 using Varve.Nbd.Wire;
 
@@ -225,5 +226,23 @@ public class CommandTests
         await socket.ConnectAsync(tcp.LocalEndPoint!, TestContext.Current.CancellationToken);
         using NbdTestClient client = await new NbdTestClient(socket).GoAsync();
         Assert.Equal(NbdError.None, (await client.StructuredAsync(CommandType.Write, 0, 4096, data: new byte[4096])).Error);
+    }
+
+    [Fact]
+    public async Task A_bitmap_is_a_context_of_its_own()
+    {
+        DirtyBitmap? bitmap = null;
+        await using NbdTestServer server = await NbdTestServer.StartAsync(export: plain =>
+        {
+            bitmap = new DirtyBitmap(1 << 20, 65536, "b") { IsEnabled = true };
+            plain.Node.Bitmaps.Add(bitmap);
+            return plain with { Bitmaps = [bitmap] };
+        });
+        Assert.True(bitmap!.IsBusy);
+        bitmap.Mark(100_000, 1);
+        using NbdTestClient client = await (await server.ConnectAsync()).GoAsync(contexts: ["qemu:dirty-bitmap:b"]);
+        await client.SendAsync(NbdTestClient.Request(CommandType.BlockStatus, 9, 0, 1 << 20));
+        (ChunkHeader _, byte[] extents) = await client.ReadChunkAsync();
+        Assert.Equal("00000002" + "0001000000000000" + "0001000000000001" + "000E000000000000", Convert.ToHexString(extents));
     }
 }
