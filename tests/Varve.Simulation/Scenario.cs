@@ -46,6 +46,9 @@ internal sealed record Scenario
     /// <summary>Guest data lies in files of their own.</summary>
     public required bool HasDataFile { get; init; }
 
+    /// <summary>Whether images are amended when the guest has stopped.</summary>
+    public required bool Amends { get; init; }
+
     /// <summary>What compressed writes use.</summary>
     public required string CompressionType { get; init; }
 
@@ -80,6 +83,7 @@ internal sealed record Scenario
                 FailuresPerThousand = canary != Canary.None || random.Next(3) != 0 ? 0 : random.Next(1, 30),
             },
             HasDataFile = canary == Canary.Data || (version == 3 && new Random(seed ^ 0xDA7A).Next(4) == 0),
+            Amends = new Random(seed ^ 0xA3E7D).Next(3) == 0,
             CompressionType = version == 3 && random.Next(2) == 0 ? "zstd" : "zlib",
             Canary = canary,
         };

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Varve.Formats.Qcow2;
 using Varve.Graph;
 using Varve.Jobs;
@@ -23,6 +24,29 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         IEnumerable<Task> workers = Enumerable.Range(0, machine.Scenario.Workers).Select(_ => Task.Run(WorkAsync));
         if (machine.Scenario.ChangesChain) workers = workers.Append(Task.Run(ManageAsync));
         await Task.WhenAll(workers);
+        if (machine.Scenario.Amends) await AmendAsync();
+    }
+
+    /// <summary>Changes the top's options: refcount width, version, lazy refcounts; what cannot be is refused.</summary>
+    private async Task AmendAsync()
+    {
+        for (int i = 0; i < 3 && Failure is null && !machine.Disk.IsOff; i++)
+        {
+            var options = random.Next(3) switch
+            {
+                0 => new JsonObject { ["refcount_bits"] = $"{1 << random.Next(7)}" },
+                1 => new JsonObject { ["compat"] = random.Next(2) == 0 ? "0.10" : "1.1" },
+                _ => new JsonObject { ["lazy_refcounts"] = random.Next(2) == 0 ? "on" : "off" },
+            };
+            try
+            {
+                await machine.Top.AmendAsync(new AmendRequest(options), default);
+            }
+            catch (BlockException e) when (machine.Disk.IsOff || machine.Disk.Behaviour.FailuresPerThousand > 0 || e.Kind == BlockErrorKind.Invalid)
+            {
+                // Refused, or cut short: the guest's data is as it was.
+            }
+        }
     }
 
     private bool MayContinue => Failure is null && _operationsLeft > 0 && !machine.Disk.IsOff;

@@ -14,11 +14,7 @@ internal static class CreationHelp
     {
         (CreationFormat found, IReadOnlyList<CreationOption> options) = ImageCreator.FindFormat(graph, format, filename);
         var text = new StringBuilder(filename is null ? $"Supported {found.Name} options:\n" : "Supported options:\n");
-        foreach (CreationOption option in options.OrderBy(o => o.Name, StringComparer.Ordinal))
-        {
-            string left = $"  {option.Name}=<{TypeText(option.Type)}>";
-            text.Append(left.PadRight(HelpColumn - 1)).Append(" - ").Append(option.Help).Append('\n');
-        }
+        AppendOptions(text, options);
 
         if (filename is null)
         {
@@ -26,6 +22,23 @@ internal static class CreationHelp
         }
 
         return text.ToString();
+    }
+
+    /// <summary>The options that can be amended.</summary>
+    public static string AmendText(CreationFormat format)
+    {
+        var text = new StringBuilder($"Amend options for '{format.Name}':\n");
+        AppendOptions(text, format.AmendOptions);
+        return text.ToString();
+    }
+
+    private static void AppendOptions(StringBuilder text, IReadOnlyList<CreationOption> options)
+    {
+        foreach (CreationOption option in options.OrderBy(o => o.Name, StringComparer.Ordinal))
+        {
+            string left = $"  {option.Name}=<{TypeText(option.Type)}>";
+            text.Append(left.PadRight(HelpColumn - 1)).Append(" - ").Append(option.Help).Append('\n');
+        }
     }
 
     private static string TypeText(CreationOptionType type) => type switch

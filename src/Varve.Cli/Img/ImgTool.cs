@@ -61,6 +61,7 @@ internal sealed class ImgTool(ToolConsole console)
 
     private static ImgCommand? Find(string name) => name switch
     {
+        "amend" => new AmendCommand(),
         "bench" => new BenchCommand(),
         "check" => new CheckCommand(),
         "commit" => new CommitCommand(),

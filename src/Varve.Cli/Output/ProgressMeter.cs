@@ -56,7 +56,7 @@ internal sealed class ProgressMeter : IDisposable
         lock (_lock) Set(_done + amount, Total);
     }
 
-    /// <summary>So much of so much is done.</summary>
+    /// <summary>So much of so much is done; both may have changed, and what is done may have become less. From any thread.</summary>
     public void Report(long done, long total)
     {
         lock (_lock) Set(done, Total = total);
@@ -92,7 +92,7 @@ internal sealed class ProgressMeter : IDisposable
             case ProgressStyle.Percent when _bar is not null:
                 if (IsDue(force)) Write(_bar.Line(percent, _done, Stopwatch.GetElapsedTime(_started)));
                 return;
-            case ProgressStyle.Percent when !force && percent < _shown + Step:
+            case ProgressStyle.Percent when !force && Math.Abs(percent - _shown) < Step:
             case ProgressStyle.OnRequest when !_isAsked:
                 return;
         }

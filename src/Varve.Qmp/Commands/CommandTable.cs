@@ -6,7 +6,7 @@ internal static class CommandTable
     public static IReadOnlyList<QmpCommand> All { get; } =
     [
         new QmpCapabilities(), new QueryVersion(), new QueryCommands(), new QueryQmpSchema(), new Quit(),
-        new BlockdevAdd(), new BlockdevDel(), new BlockdevCreate(), new BlockResize(), new BlockdevChange(),
+        new BlockdevAdd(), new BlockdevDel(), new BlockdevCreate(), new BlockdevAmend(), new BlockResize(), new BlockdevChange(),
         new QueryNamedBlockNodes(), new QueryBlock(), new QueryBlockStats(), new DebugQueryBlockGraph(),
         new BlockdevSnapshot(), new BlockdevSnapshotSync(), new BlockdevSnapshotInternalSync(), new BlockdevSnapshotDeleteInternalSync(),
         new Transaction(), new BlockDirtyBitmapAdd(), new BlockDirtyBitmapRemove(), new BlockDirtyBitmapClear(), new BlockDirtyBitmapEnable(),

@@ -35,6 +35,21 @@ internal abstract class CreationFormat
         BlockGraph graph, CreationOptionValues values, BlockBackend? source, CancellationToken cancellationToken)
         => throw new BlockException(BlockErrorKind.Unsupported, $"Block driver '{Name}' does not support size measurement");
 
+    /// <summary>What may be amended, in the order errors look for it; none where the format cannot.</summary>
+    public virtual IReadOnlyList<CreationOption> AmendOptions => [];
+
+    /// <summary>What <see cref="BlockNode.AmendAsync"/> of the driver takes for these values of <see cref="AmendOptions"/>.</summary>
+    public virtual AmendRequest TranslateAmend(CreationOptionValues values)
+    {
+        var options = new JsonObject();
+        foreach (CreationOption option in AmendOptions)
+        {
+            if (values.Given(option.Name) is { } value) options[option.Name] = value;
+        }
+
+        return new AmendRequest(options);
+    }
+
     /// <summary>The format of that name, or null where the driver cannot create.</summary>
     public static CreationFormat? Find(string driver) => driver switch
     {

@@ -95,8 +95,10 @@ internal sealed class CreationOptionValues
         _ => throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects 'on' or 'off'"),
     };
 
+    /// <summary>A number as C reads one: decimal or hexadecimal, and a negative one is the option's to refuse.</summary>
     private static string ParseNumber(string name, string value)
-        => ulong.TryParse(value, NumberStyles.AllowLeadingWhite, CultureInfo.InvariantCulture, out ulong number)
+        => value.StartsWith('-') && ulong.TryParse(value.AsSpan(1), NumberStyles.None, CultureInfo.InvariantCulture, out _) ? value
+            : ulong.TryParse(value, NumberStyles.AllowLeadingWhite, CultureInfo.InvariantCulture, out ulong number)
            || (value.StartsWith("0x", StringComparison.Ordinal)
                && ulong.TryParse(value.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out number))
             ? number.ToString(CultureInfo.InvariantCulture)

@@ -1,5 +1,8 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
+using Varve.Crypto.Luks;
 using Varve.Graph;
+using Varve.Options;
 using static Varve.Creation.CreationOptionType;
 
 namespace Varve.Creation;
@@ -27,8 +30,44 @@ internal sealed class LuksCreation : CreationFormat
         new(DetachedHeader, Switch, "Create a detached LUKS header"),
     ];
 
+    public override IReadOnlyList<CreationOption> AmendOptions { get; } = KeySlotOptions("");
+
+    /// <summary>What may be amended about key slots.</summary>
+    /// <param name="prefix">In front of each name, where the slots are only a part of the format.</param>
+    public static IReadOnlyList<CreationOption> KeySlotOptions(string prefix) =>
+    [
+        new(prefix + "state", Text, "Select new state of affected keyslots (active/inactive)"),
+        new(prefix + "keyslot", Number, "Select a single keyslot to modify explicitly"),
+        new(prefix + "old-secret", Text, "Select all keyslots that match this password"),
+        new(prefix + "new-secret", Text, "New secret to set in the matching keyslots. Empty string to erase"),
+        new(prefix + "iter-time", Number, "Time to spend in PBKDF in milliseconds"),
+    ];
+
     /// <summary>A detached header has no payload of its own.</summary>
     public override bool NeedsSize(CreationOptionValues values) => values[DetachedHeader] != "on";
+
+    /// <summary>The header, and everything behind it: whatever is written looks like noise, so nothing can be left out.</summary>
+    public override ValueTask<ImageMeasurement> MeasureAsync(
+        BlockGraph graph, CreationOptionValues values, BlockBackend? source, CancellationToken cancellationToken)
+    {
+        JsonObject members = OptionChecker.Check(LuksCreateOptions.Members, Translate(values, s_passed.Except(["size", "preallocation"])), OptionStyle.Keyval);
+        long header = LuksCreateOptions.FromJson(members).HeaderSize;
+        string secret = values["key-secret"] ?? throw new BlockException(BlockErrorKind.Invalid, "Parameter 'key-secret' is required for cipher");
+        graph.Objects.FindSecret(secret);
+        long length = Align.Up(source?.Length ?? long.Parse(values["size"]!, CultureInfo.InvariantCulture), Align.SectorSize);
+        return new(new ImageMeasurement(header + length, header + length));
+    }
+
+    private static JsonObject Translate(CreationOptionValues values, IEnumerable<string> names)
+    {
+        var options = new JsonObject();
+        foreach (string name in names)
+        {
+            if (values[name] is { } value) options[name] = value;
+        }
+
+        return options;
+    }
 
     public override async ValueTask CreateAsync(
         BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
@@ -36,12 +75,8 @@ internal sealed class LuksCreation : CreationFormat
         var files = new CreatedFiles(graph);
         await using (files.ConfigureAwait(false))
         {
-            var options = new JsonObject { ["size"] = "0" };
-            foreach (string name in s_passed)
-            {
-                if (values[name] is { } value) options[name] = value;
-            }
-
+            JsonObject options = Translate(values, s_passed);
+            options["size"] ??= "0";
             string node = await files.MakeAsync(filename, values, cancellationToken).ConfigureAwait(false);
             options[values[DetachedHeader] == "on" ? "header" : "file"] = node;
             await RunAsync(graph, "luks", options, cancellationToken).ConfigureAwait(false);

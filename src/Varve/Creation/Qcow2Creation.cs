@@ -10,6 +10,8 @@ namespace Varve.Creation;
 /// <summary><c>qcow2</c>: a file, then the metadata in it.</summary>
 internal sealed class Qcow2Creation : CreationFormat
 {
+    private const string Prefix = "encrypt.";
+
     // The command line's names and those of blockdev-create, for values that pass unchanged.
     private static readonly (string Option, string Member)[] s_members =
     [
@@ -49,6 +51,33 @@ internal sealed class Qcow2Creation : CreationFormat
         new("lazy_refcounts", Switch, "Postpone refcount updates", "off"),
         new("refcount_bits", Number, "Width of a reference count entry in bits", "16"),
     ];
+
+    public override IReadOnlyList<CreationOption> AmendOptions { get; } =
+    [
+        .. LuksCreation.KeySlotOptions("encrypt."),
+        new("size", Size, "Virtual disk size"),
+        new("compat", Text, "Compatibility level (v2 [0.10] or v3 [1.1])"),
+        new("backing_file", Text, "File name of a base image"),
+        new("backing_fmt", Text, "Image format of the base image"),
+        new("data_file", Text, "File name of an external data file"),
+        new("data_file_raw", Switch, "The external data file must stay valid as a raw image"),
+        new("lazy_refcounts", Switch, "Postpone refcount updates"),
+        new("refcount_bits", Number, "Width of a reference count entry in bits"),
+    ];
+
+    /// <summary>The key slots' options lie in an object of their own.</summary>
+    public override AmendRequest TranslateAmend(CreationOptionValues values)
+    {
+        JsonObject options = base.TranslateAmend(values).Options, slots = [];
+        foreach (string name in options.Select(o => o.Key).Where(n => n.StartsWith(Prefix, StringComparison.Ordinal)).ToList())
+        {
+            slots[name[Prefix.Length..]] = options[name]!.DeepClone();
+            options.Remove(name);
+        }
+
+        if (slots.Count > 0) options["encrypt"] = slots;
+        return new AmendRequest(options);
+    }
 
     public override async ValueTask CreateAsync(
         BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
@@ -100,7 +129,6 @@ internal sealed class Qcow2Creation : CreationFormat
 
     private static JsonObject? TranslateEncryption(CreationOptionValues values)
     {
-        const string Prefix = "encrypt.";
         var options = new JsonObject();
         foreach (CreationOption option in s_encryption)
         {

@@ -48,6 +48,9 @@ internal abstract class BlockDriver
     /// <summary>The members of <c>BlockdevCreateOptions</c> for this driver; null where it cannot create.</summary>
     public virtual IReadOnlyList<OptionMember>? CreateOptions => null;
 
+    /// <summary>The members of <c>BlockdevAmendOptions</c> for this driver; null where it cannot amend.</summary>
+    public virtual IReadOnlyList<OptionMember>? AmendOptions => null;
+
     /// <summary>Creates an image (<c>blockdev-create</c>): options are checked against <see cref="CreateOptions"/> before.</summary>
     /// <remarks>May take long, so the caller does not hold <see cref="BlockGraph.ControlLock"/>: drivers that open nodes take it.</remarks>
     public virtual ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)

@@ -63,6 +63,12 @@ internal abstract partial class BlockNode
     /// <summary>Whether the image is encrypted.</summary>
     public virtual bool IsEncrypted => false;
 
+    /// <summary>Changes options of the image: its key slots, its version, whatever the format can (<c>img amend</c>).</summary>
+    /// <returns>Done when the changes are durable. When it throws, those before the one that failed are made.</returns>
+    /// <exception cref="BlockException"><c>Unsupported</c>: the format cannot.</exception>
+    public virtual ValueTask AmendAsync(AmendRequest request, CancellationToken cancellationToken)
+        => throw new BlockException(BlockErrorKind.Unsupported, $"Format driver '{Driver.Name}' does not support option amendment") { NodeName = NodeName };
+
     /// <summary>Whether an image that was just created, and what a resize adds to one, reads as zeros.</summary>
     public virtual bool ReadsZeroWhenNew => true;
 

@@ -64,6 +64,13 @@ internal static class BlockdevSchema
             .ToDictionary(d => d.Name, d => new ObjectType("BlockdevCreateOptions-" + d.Name, d.CreateOptions!), StringComparer.Ordinal),
     };
 
+    /// <summary>What <c>x-blockdev-amend</c> is told, by driver; drivers that cannot amend have no options here and refuse later.</summary>
+    public static ObjectType AmendOptions { get; } = new("BlockdevAmendOptions", [OptionMember.Required("driver", Driver)], Tag: "driver")
+    {
+        LateVariants = () => BlockDrivers.Default.All.Where(d => d.AmendOptions is not null)
+            .ToDictionary(d => d.Name, d => new ObjectType("BlockdevAmendOptions-" + d.Name, d.AmendOptions!), StringComparer.Ordinal),
+    };
+
     /// <summary>Driver names in alphabetical order, looked up on first use.</summary>
     private sealed class Names(Func<IReadOnlyCollection<BlockDriver>> drivers) : IReadOnlyList<string>
     {

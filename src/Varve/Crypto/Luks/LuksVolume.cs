@@ -20,6 +20,9 @@ internal sealed class LuksVolume(BlockNode node, long start, LuksHeader header, 
 {
     public LuksHeader Header { get; private set; } = header;
 
+    /// <summary>Held while slots change.</summary>
+    public AsyncLock AmendLock { get; } = new();
+
     /// <summary>Reads and checks a header; <paramref name="size"/> bytes belong to it, and no key material lies outside of them.</summary>
     public static async ValueTask<LuksVolume> OpenAsync(
         BlockNode node, long start, CancellationToken cancellationToken, long size = long.MaxValue)

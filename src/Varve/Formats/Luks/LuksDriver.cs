@@ -41,6 +41,8 @@ internal sealed class LuksDriver : BlockDriver
         .. LuksCreateOptions.Members,
     ];
 
+    public override IReadOnlyList<OptionMember> AmendOptions => LuksAmend.Members;
+
     /// <summary>Writes a header, and gives the payload its length. Its content is noise until it is written.</summary>
     public override ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)
         => new LuksCreation(graph, options).RunAsync(cancellationToken);

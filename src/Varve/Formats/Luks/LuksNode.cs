@@ -4,6 +4,7 @@ using Varve.Crypto;
 using Varve.Crypto.Luks;
 using Varve.Graph;
 using Varve.IO;
+using Varve.Options;
 
 namespace Varve.Formats.Luks;
 
@@ -56,6 +57,15 @@ internal sealed class LuksNode(NodeOpening opening) : BlockNode(opening)
         JsonObject data = LuksInfo.Of(_volume.Header);
         if (_volume.Header.IsDetached) data["detached-header"] = true;
         return new JsonObject { ["type"] = "luks", ["data"] = data };
+    }
+
+    /// <summary>Adds, replaces and erases key slots.</summary>
+    public override async ValueTask AmendAsync(AmendRequest request, CancellationToken cancellationToken)
+    {
+        if (IsReadOnly) BlockThrow.ReadOnly(this);
+        JsonObject options = OptionChecker.Check(LuksAmend.Members, request.Options, OptionStyle.Keyval);
+        await LuksAmend.RunAsync(_volume, options, Graph.Objects, KeySecret, request.IsForced, cancellationToken).ConfigureAwait(false);
+        request.Progress?.Invoke(1, 1);
     }
 
     public override ValueTask CloseAsync()

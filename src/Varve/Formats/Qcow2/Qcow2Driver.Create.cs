@@ -10,8 +10,10 @@ namespace Varve.Formats.Qcow2;
 internal sealed partial class Qcow2Driver
 {
     private static readonly EnumType s_version = new("BlockdevQcow2Version", ["v2", "v3"]);
+    private static readonly EnumType s_encryptionFormat = new("QCryptoBlockFormat", ["qcow", "luks"]);
+
     private static readonly ObjectType s_encryption = new("QCryptoBlockCreateOptions",
-        [OptionMember.Required("format", new EnumType("QCryptoBlockFormat", ["qcow", "luks"]))],
+        [OptionMember.Required("format", s_encryptionFormat)],
         Tag: "format",
         new Dictionary<string, ObjectType>(StringComparer.Ordinal)
         {
@@ -37,6 +39,15 @@ internal sealed partial class Qcow2Driver
         OptionMember.Optional("lazy-refcounts", OptionType.Bool),
         OptionMember.Optional("refcount-bits", OptionType.Int),
         OptionMember.Optional("compression-type", s_compressionType),
+    ];
+
+    /// <summary>Over QMP only key slots can be amended; the command line can do more.</summary>
+    public override IReadOnlyList<OptionMember> AmendOptions { get; } =
+    [
+        OptionMember.Optional("encrypt", new ObjectType("QCryptoBlockAmendOptions",
+            [OptionMember.Required("format", s_encryptionFormat)],
+            Tag: "format",
+            new Dictionary<string, ObjectType>(StringComparer.Ordinal) { ["luks"] = new("QCryptoBlockAmendOptionsLUKS", LuksAmend.Members) })),
     ];
 
     /// <inheritdoc/>

@@ -34,6 +34,9 @@ internal sealed record Qcow2RuntimeOptions
     /// <summary>Slices unused that long are dropped; zero: never.</summary>
     public TimeSpan CacheCleanInterval { get; private init; }
 
+    /// <summary>The same options with another way to treat refcounts.</summary>
+    public Qcow2RuntimeOptions WithLazyRefcounts(bool isLazy) => this with { LazyRefcounts = isLazy };
+
     public bool PassesDiscard(DiscardReason reason) => reason switch
     {
         DiscardReason.Request => PassDiscardRequest,

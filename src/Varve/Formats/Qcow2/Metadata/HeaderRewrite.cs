@@ -16,7 +16,7 @@ namespace Varve.Formats.Qcow2.Metadata;
 //   4. Where the cluster has no room for two arrangements side by side the rewrite is refused: no room is better than a torn header.
 //      That takes clusters of 1 or 2 KiB and two names of hundreds of bytes.
 
-/// <summary>Plans how a header cluster gets another backing file name and format.</summary>
+/// <summary>Plans how a header cluster gets another backing file name and format, or another version.</summary>
 internal static class HeaderRewrite
 {
     /// <summary>The longest backing format that readers accept.</summary>
@@ -59,10 +59,36 @@ internal static class HeaderRewrite
         }
     }
 
-    private static IReadOnlyList<HeaderLayout> Plan(HeaderCluster current, List<HeaderExtension> extensions, ReadOnlyMemory<byte> name)
+    /// <summary>The arrangements to go through until the fixed header is another one, of another version too; names stay.</summary>
+    /// <param name="current">The header cluster on disk.</param>
+    /// <param name="header">The new fixed header.</param>
+    /// <exception cref="BlockException"><c>NoSpace</c>: the header cluster has no room.</exception>
+    public static IReadOnlyList<HeaderLayout> PlanVersion(HeaderCluster current, Qcow2Header header)
+    {
+        byte[] bytes = new byte[current.Bytes.Length];
+        (header with { BackingFile = HostOffset.None, BackingFileSize = 0 }).WriteTo(bytes);
+        HeaderCluster.TryRead(bytes, out HeaderCluster? shape)?.Throw("");
+        List<HeaderExtension> extensions = [.. current.Extensions.Where(e => e.Type is not (HeaderLayout.Skip or HeaderExtension.FeatureNameTable))];
+        if (FeatureNameTable.ForNewImage(header.Version, header.ClusterSize) is { } table)
+        {
+            try
+            {
+                return Plan(current, [.. extensions, table], current.BackingFileBytes, shape);
+            }
+            catch (BlockException e) when (e.Kind == BlockErrorKind.NoSpace)
+            {
+                // The names of features are a convenience.
+            }
+        }
+
+        return Plan(current, extensions, current.BackingFileBytes, shape);
+    }
+
+    private static IReadOnlyList<HeaderLayout> Plan(
+        HeaderCluster current, List<HeaderExtension> extensions, ReadOnlyMemory<byte> name, HeaderCluster? shape = null)
     {
         HeaderLayout old = HeaderLayout.Of(current);
-        List<HeaderLayout> targets = Targets(current, old, extensions, name);
+        List<HeaderLayout> targets = Targets(shape ?? current, old, extensions, name);
         if (targets.Find(old.CanShareTailWith) is { } direct) return [direct];
         foreach (HeaderLayout target in targets)
         {
