@@ -1,3 +1,4 @@
+using Varve.Cli.Completion;
 using Varve.Cli.Daemon;
 using Varve.Cli.Img;
 using Varve.Cli.Inspect;
@@ -67,6 +68,10 @@ internal static class Program
             case "-h" or "--help" or "help":
                 console.Out.Write(HelpText);
                 break;
+            case "completion":
+                int status = new CompletionTool(console).Run(args[1..]);
+                console.Out.Flush();
+                return status;
             case "":
                 console.WriteError(HelpText);
                 return 1;
@@ -88,6 +93,7 @@ internal static class Program
           varve io       read, write and exercise an image by hand            (as qemu-io)
           varve nbd      serve one image over NBD, list what a server offers  (as qemu-nbd)
           varve daemon   serve images over NBD, controlled over QMP           (as qemu-storage-daemon)
+          varve completion   print what bash, zsh or fish read to complete command lines
 
           -h, --help     display this help and exit; 'varve TOOL --help' for a tool's own
           -V, --version  output version information and exit

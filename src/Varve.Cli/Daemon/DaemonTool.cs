@@ -15,7 +15,7 @@ namespace Varve.Cli.Daemon;
 /// <summary><c>varve daemon</c>, also called <c>qemu-storage-daemon</c>: serves nodes until it is told to end.</summary>
 internal sealed class DaemonTool(ToolConsole console)
 {
-    private static readonly OptionTable s_options = new(
+    internal static readonly OptionTable Options = new(
         "hT:V", ("blockdev:", null), ("chardev:", null), ("daemonize", null), ("export:", null), ("help", "h"), ("monitor:", null),
         ("nbd-server:", null), ("object:", null), ("pidfile:", null), ("trace:", "T"), ("version", "V"));
 
@@ -47,7 +47,7 @@ internal sealed class DaemonTool(ToolConsole console)
     /// <returns>Whether that was all: help or the version was asked for.</returns>
     private bool ReadAhead(IReadOnlyList<string> arguments)
     {
-        var reader = new OptionReader(s_options, arguments, OperandOrder.InPlace);
+        var reader = new OptionReader(Options, arguments, OperandOrder.InPlace);
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
         {
             if (next is OptionEvent.Unknown or OptionEvent.MissingArgument) throw new ToolException(reader.Problem);
@@ -96,7 +96,7 @@ internal sealed class DaemonTool(ToolConsole console)
     private async ValueTask<bool> SetUpAsync(QmpContext context, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
         var options = new DaemonOptions(context, console);
-        var reader = new OptionReader(s_options, arguments, OperandOrder.InPlace);
+        var reader = new OptionReader(Options, arguments, OperandOrder.InPlace);
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
         {
             if (next == OptionEvent.Operand) throw new ToolException($"{reader.Argument}: Unexpected argument");

@@ -41,7 +41,7 @@ internal sealed class ConvertCommand : ImgCommand
             case "C": _offload = true; break;
             case "c": _compress = true; break;
             case "o": _options = OptionList.Append(_options, argument); break;
-            case "l": _snapshot = ParseSnapshot(context, argument); break;
+            case "l": _snapshot = SnapshotArgument.Parse(context.Console, argument); break;
             case "S": SetSparse(context, argument); break;
             case "p": _showProgress = true; break;
             case "t": _targetCache = argument; break;
@@ -93,8 +93,8 @@ internal sealed class ConvertCommand : ImgCommand
             sources.Add(await context.OpenAsync(new ImageArgument(name, _sourceFormat, _isOptions) { Settings = settings }, cancellationToken).ConfigureAwait(false));
         }
 
-        if (_snapshot is not null) await LoadSnapshotAsync(context, sources[0], _snapshot, cancellationToken).ConfigureAwait(false);
-        RefuseWhatCannotBeRead(sources);
+        if (_snapshot is not null) await SnapshotArgument.LoadAsync(context, sources[0], _snapshot, cancellationToken).ConfigureAwait(false);
+        BitmapCopy? bitmaps = _bitmaps ? BitmapCopy.From(context, sources[0], _skipBrokenBitmaps) : null;
         if (sources.Count > 1 && _backingFile is not null)
         {
             throw new ToolException("Having a backing file for the target makes no sense when concatenating multiple input images");
@@ -104,6 +104,7 @@ internal sealed class ConvertCommand : ImgCommand
         long total = sources.Sum(s => s.Length);
         if (!_targetExists) await CreateTargetAsync(context, operands[^1], total, cancellationToken).ConfigureAwait(false);
         BlockBackend target = await OpenTargetAsync(context, operands[^1], cache, cancellationToken).ConfigureAwait(false);
+        if (bitmaps is not null) BitmapCopy.RequireSupport(target);
         CheckTarget(target, total);
 
         progress.Total = total;
@@ -114,49 +115,17 @@ internal sealed class ConvertCommand : ImgCommand
             Sparse = _sparse,
             BytesPerSecond = _rate,
             CompressedUnit = _compress ? target.Node.ClusterSize : 0,
+            Offloads = _offload,
             IsSalvaging = _salvage,
             IsTargetZero = _targetIsZero || (!_targetExists && target.Node.BackingChild is null && target.Node.ReadsZeroWhenNew),
             SkipsBacking = target.Node.BackingChild is not null,
         };
         await copy.RunAsync(cancellationToken).ConfigureAwait(false);
+        if (bitmaps is not null) await bitmaps.CopyToAsync(target, cancellationToken).ConfigureAwait(false);
         progress.Finish();
         foreach (BlockBackend source in sources) await context.CloseAsync(source).ConfigureAwait(false);
         await context.CloseAsync(target).ConfigureAwait(false);
         return 0;
-    }
-
-    private static SnapshotSelector ParseSnapshot(ToolContext context, string argument)
-    {
-        try
-        {
-            return SnapshotSelector.Parse(argument);
-        }
-        catch (BlockException e)
-        {
-            context.Console.ReportError(e.Message);
-            throw new ToolException($"Failed in parsing snapshot param '{argument}'");
-        }
-    }
-
-    private static async ValueTask LoadSnapshotAsync(
-        ToolContext context, BlockBackend source, SnapshotSelector snapshot, CancellationToken cancellationToken)
-    {
-        try
-        {
-            using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
-            await InternalSnapshots.LoadAsync(source.Node, snapshot, cancellationToken).ConfigureAwait(false);
-        }
-        catch (BlockException e)
-        {
-            throw ToolException.From("Failed to load snapshot: ", e);
-        }
-    }
-
-    /// <summary>Bitmaps are a matter of qcow2, where they are kept but not yet copied; elsewhere there are none.</summary>
-    private void RefuseWhatCannotBeRead(List<BlockBackend> sources)
-    {
-        if (!_bitmaps) return;
-        throw new ToolException(sources[0].Node.Driver.Name == "qcow2" ? "Bitmaps cannot be copied yet" : "Source lacks bitmap support");
     }
 
     private void CheckUsage(IReadOnlyList<string> operands)

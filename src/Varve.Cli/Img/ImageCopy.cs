@@ -3,6 +3,7 @@ using Varve.Cli.Output;
 using Varve.Graph;
 using Varve.IO;
 using Varve.Jobs;
+using Varve.Protocols.File;
 
 namespace Varve.Cli.Img;
 
@@ -41,6 +42,9 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
 
     /// <summary>Bytes that are compressed together: the target's cluster; 0: data is written as it is.</summary>
     public required int CompressedUnit { get; init; }
+
+    /// <summary>Let the kernel copy data that lies as it is in a file into a target that is a file.</summary>
+    public required bool Offloads { get; init; }
 
     /// <summary>What cannot be read becomes zeros, with a warning.</summary>
     public required bool IsSalvaging { get; init; }
@@ -180,6 +184,7 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
     private async ValueTask CopyAsync(Piece piece, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         Memory<byte> data = default;
+        if (Offloads && piece.Kind == PieceKind.Data && await TryOffloadAsync(piece, cancellationToken).ConfigureAwait(false)) piece = piece with { Kind = PieceKind.Backing };
         if (piece.Kind == PieceKind.Data)
         {
             data = buffer[..(int)piece.Length];
@@ -198,6 +203,35 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         }
 
         if (!IsOutOfOrder) _turns.Pass();
+    }
+
+    private async ValueTask<bool> TryOffloadAsync(Piece piece, CancellationToken cancellationToken)
+    {
+        if (CopyOffload.FileOf(target.Node) is not { } file) return false;
+        try
+        {
+            return await sources[piece.Source].RunAsync(
+                async (node, _, ct) =>
+                {
+                    for (long done = 0; done < piece.Length;)
+                    {
+                        MapEntry at = await MapEntry.QueryAsync(node, piece.SourceOffset + done, piece.Length - done, ct).ConfigureAwait(false);
+                        if (at is not { IsData: true, IsCompressed: false, HostOffset: { } host, File: FileNode from }) return false;
+                        bool copied = await target.RunAsync(
+                            (_, _, _) => CopyOffload.TryCopyAsync(from, host, file, piece.Offset + done, at.Length), 0, ct).ConfigureAwait(false);
+                        if (!copied) return false;
+                        done += at.Length;
+                    }
+
+                    return true;
+                },
+                0,
+                cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException)
+        {
+            return false;   // met again, and reported, when it is copied as usual
+        }
     }
 
     private async ValueTask ReadSourcesAsync(Piece piece, Memory<byte> data, CancellationToken cancellationToken)

@@ -16,7 +16,7 @@ internal abstract class ImgCommand
 
     /// <summary>Reads the arguments and does the work.</summary>
     /// <returns>The exit status.</returns>
-    public async ValueTask<int> RunAsync(ToolContext context, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
+    public async ValueTask<int> RunAsync(ToolContext context, ImgVerb verb, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
         var reader = new OptionReader(Options, TakeLastOperand(arguments));
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
@@ -25,7 +25,7 @@ internal abstract class ImgCommand
             switch (reader.Key)
             {
                 case "h":
-                    context.Console.Out.Write(ImgHelp.Text(context.Console.ProgramName));
+                    context.Console.Out.Write(ImgHelp.OfVerb(context.Console.ProgramName, verb));
                     return 0;
                 case "object":
                     if (ObjectHelp.Find(reader.Argument) is { } help)

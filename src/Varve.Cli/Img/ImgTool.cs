@@ -7,7 +7,7 @@ namespace Varve.Cli.Img;
 /// <summary><c>varve img</c>, also called <c>qemu-img</c>: one subcommand, then the end.</summary>
 internal sealed class ImgTool(ToolConsole console)
 {
-    private static readonly OptionTable s_options = new("hVT:", ("help", "h"), ("version", "V"), ("trace:", "T"));
+    internal static readonly OptionTable Options = new("hVT:", ("help", "h"), ("version", "V"), ("trace:", "T"));
 
     /// <summary>Runs a command line.</summary>
     /// <returns>The process's exit status.</returns>
@@ -31,7 +31,7 @@ internal sealed class ImgTool(ToolConsole console)
 
     private async ValueTask<int> DispatchAsync(IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
-        var reader = new OptionReader(s_options, arguments, OperandOrder.StopAtFirst);
+        var reader = new OptionReader(Options, arguments, OperandOrder.StopAtFirst);
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
         {
             switch (next, reader.Key)
@@ -51,28 +51,11 @@ internal sealed class ImgTool(ToolConsole console)
 
         if (reader.Operands.Count == 0) throw ToolException.Usage("Not enough arguments");
         string name = reader.Operands[0];
-        ImgCommand command = Find(name) ?? throw ToolException.Usage($"Command not found: {name}");
+        ImgVerb verb = ImgVerbs.Find(name) ?? throw ToolException.Usage($"Command not found: {name}");
         var context = new ToolContext(console);
         await using (context.ConfigureAwait(false))
         {
-            return await command.RunAsync(context, [.. reader.Operands.Skip(1)], cancellationToken).ConfigureAwait(false);
+            return await verb.Create().RunAsync(context, verb, [.. reader.Operands.Skip(1)], cancellationToken).ConfigureAwait(false);
         }
     }
-
-    private static ImgCommand? Find(string name) => name switch
-    {
-        "amend" => new AmendCommand(),
-        "bench" => new BenchCommand(),
-        "check" => new CheckCommand(),
-        "commit" => new CommitCommand(),
-        "compare" => new CompareCommand(),
-        "convert" => new ConvertCommand(),
-        "create" => new CreateCommand(),
-        "dd" => new DdCommand(),
-        "info" => new InfoCommand(),
-        "map" => new MapCommand(),
-        "rebase" => new RebaseCommand(),
-        "resize" => new ResizeCommand(),
-        _ => null,
-    };
 }

@@ -20,6 +20,9 @@ internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, Prog
     /// <summary>Store what is copied compressed.</summary>
     public bool Compress { get; init; }
 
+    /// <summary>Where the old chain ends: zeros behind it cost nothing to keep, those before it are copied as the data they may be.</summary>
+    private long OldLength => OldBase?.Length ?? 0;
+
     private BlockNode? OldBase => image.Node.SkipFilters().BackingChild?.Node;
 
     /// <summary>Copies everything. Not durable yet.</summary>
@@ -89,6 +92,7 @@ internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, Prog
         BlockRun now = await ChainStatus.AboveAsync(newBase?.Node, bottom: null, offset, old.Length, precise: true, cancellationToken).ConfigureAwait(false);
         length = now.Length;
         if (old.IsZero && now.IsZero) return new Piece(offset, length, MayDiffer: false, default, default);
+        if (offset < OldLength) length = Math.Min(length, OldLength - offset);
         return new Piece(offset, Math.Min(length, Math.Max(IOBuffer.MaxTransfer, _unit) - offset % _unit), MayDiffer: true, old.IsZero, now.IsZero);
     }
 
@@ -128,16 +132,14 @@ internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, Prog
         {
             int end = UnitEnd(offset, start, wanted.Length);
             bool differs = !wanted.Span[start..end].SequenceEqual(shown.Span[start..end]);
-            bool isZero = differs && ZeroScan.IsZero(wanted.Span[start..end]);
-            while (end < wanted.Length && !(Compress && differs && !isZero))   // compressed data goes cluster by cluster
+            while (end < wanted.Length && !(Compress && differs))   // compressed data goes cluster by cluster
             {
                 int next = UnitEnd(offset, end, wanted.Length);
-                bool nextDiffers = !wanted.Span[end..next].SequenceEqual(shown.Span[end..next]);
-                if (nextDiffers != differs || (differs && ZeroScan.IsZero(wanted.Span[end..next]) != isZero)) break;
+                if (wanted.Span[end..next].SequenceEqual(shown.Span[end..next]) == differs) break;
                 end = next;
             }
 
-            if (differs) await WriteAsync(offset + start, wanted[start..end], isZero, cancellationToken).ConfigureAwait(false);
+            if (differs) await WriteAsync(offset + start, wanted[start..end], isZero: offset >= OldLength, cancellationToken).ConfigureAwait(false);
             start = end;
         }
     }

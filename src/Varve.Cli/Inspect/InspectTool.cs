@@ -6,7 +6,7 @@ namespace Varve.Cli.Inspect;
 /// <summary><c>varve inspect</c>: a verdict on an image that nobody vouches for. Ours: the reference has nothing like it.</summary>
 internal sealed class InspectTool(ToolConsole console)
 {
-    private static readonly OptionTable s_options = new(
+    internal static readonly OptionTable Options = new(
         "hf:", ("help", "h"), ("format:", "f"), ("output:", null), ("max-virtual-size:", null));
 
     private InspectionOptions _options = new();
@@ -48,7 +48,7 @@ internal sealed class InspectTool(ToolConsole console)
 
     private IReadOnlyList<string> ReadArguments(IReadOnlyList<string> arguments)
     {
-        var reader = new OptionReader(s_options, arguments);
+        var reader = new OptionReader(Options, arguments);
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
         {
             if (next != OptionEvent.Option) throw Usage(reader.Problem);

@@ -13,7 +13,7 @@ namespace Varve.Cli.Io;
 /// <param name="input">Where commands come from when the command line has none.</param>
 internal sealed class IoTool(ToolConsole console, Stream input)
 {
-    private static readonly OptionTable s_options = new(
+    internal static readonly OptionTable Options = new(
         "hVc:d:f:rsnCmki:t:T:U", ("help", "h"), ("version", "V"), ("cmd:", "c"), ("format:", "f"), ("read-only", "r"), ("snapshot", "s"),
         ("nocache", "n"), ("copy-on-read", "C"), ("misalign", "m"), ("native-aio", "k"), ("aio:", "i"), ("cache:", "t"), ("discard:", "d"),
         ("trace:", "T"), ("force-share", "U"), ("object:", null), ("image-opts", null));
@@ -50,7 +50,7 @@ internal sealed class IoTool(ToolConsole console, Stream input)
     private int? ReadArguments(IReadOnlyList<string> arguments, out string? file)
     {
         file = null;
-        var reader = new OptionReader(s_options, arguments);
+        var reader = new OptionReader(Options, arguments);
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
         {
             if (next != OptionEvent.Option)

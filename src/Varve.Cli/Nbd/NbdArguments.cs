@@ -11,7 +11,7 @@ internal sealed class NbdArguments
 {
     private const int MaxText = 4096;
 
-    private static readonly OptionTable s_options = new(
+    internal static readonly OptionTable Options = new(
         "hVb:o:p:rsnc:dvk:e:f:tl:x:T:D:AB:L",
         ("help", "h"), ("version", "V"), ("bind:", "b"), ("port:", "p"), ("socket:", "k"), ("offset:", "o"), ("read-only", "r"),
         ("allocation-depth", "A"), ("bitmap:", "B"), ("connect:", "c"), ("disconnect", "d"), ("list", "L"), ("snapshot", "s"),
@@ -90,7 +90,7 @@ internal sealed class NbdArguments
     public static NbdArguments? Read(IReadOnlyList<string> arguments, ToolConsole console)
     {
         var read = new NbdArguments();
-        var reader = new OptionReader(s_options, arguments);
+        var reader = new OptionReader(Options, arguments);
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
         {
             if (next != OptionEvent.Option)

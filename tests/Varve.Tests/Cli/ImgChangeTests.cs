@@ -184,4 +184,74 @@ public sealed class ImgChangeTests : IDisposable
         Assert.Equal((0, ""), (run.ExitCode, run.Output));
         Assert.Matches("\\{\"bytes\": 2097152, \"total\": 2097152, \"rate\": [0-9]+, \"phase\": \"rebase\"\\}\n$", run.Error);
     }
+
+    [Theory]
+    [InlineData("snapshot")]
+    [InlineData("snapshot -c x -c y @a.q")]
+    [InlineData("snapshot -l -c y @a.q")]
+    [InlineData("snapshot -c x -f raw @a.q")]
+    [InlineData("snapshot -d nope @a.q")]
+    [InlineData("snapshot -a nope @a.q")]
+    [InlineData("snapshot -U -c foo @a.q")]
+    [InlineData("snapshot -a y --image-opts driver=raw,file.filename=@a.q")]
+    [InlineData("snapshot -d y --image-opts driver=raw,file.driver=null-co")]
+    [InlineData("snapshot @nope")]
+    [InlineData("bitmap")]
+    [InlineData("bitmap @a.q b")]
+    [InlineData("bitmap --add -g x @a.q b")]
+    [InlineData("bitmap -g 512 @a.q b --remove")]
+    [InlineData("bitmap -b foo @a.q b --remove")]
+    [InlineData("bitmap -F raw @a.q b --remove")]
+    [InlineData("bitmap --remove @a.q c")]
+    [InlineData("bitmap --merge c @a.q b")]
+    public async Task What_is_refused_about_snapshots_and_bitmaps_is_refused_in_the_references_words(string line)
+    {
+        await _tools.PrepareAsync("img create -q -f qcow2 @a.q 1M");
+        await _tools.SameAsync(line);
+    }
+
+    [Fact]
+    public async Task Snapshots_are_taken_applied_and_deleted_as_by_the_reference()
+    {
+        await _tools.PrepareAsync("img create -q -f qcow2 @a.q 1M", "io a.q write -P 1 0 100k");
+        await _tools.SameAsync("snapshot -c x @a.q");
+        await _tools.SameAsync("snapshot -c x @a.q");
+        await _tools.PrepareAsync("io a.q write -P 2 0 300k");
+        await _tools.SameAsync("snapshot -c y @a.q");
+        await _tools.SameAsync("snapshot -a x @a.q");
+        await _tools.SameDataAsync("a.q", "qcow2");
+        await _tools.SameAsync("snapshot -a 3 @a.q");
+        await _tools.SameDataAsync("a.q", "qcow2");
+        await _tools.SameAsync("snapshot -d x @a.q");
+        await _tools.SameAsync("snapshot -d 2 @a.q");
+        Assert.Matches(
+            "^Snapshot list:\nID +TAG +VM SIZE +DATE +VM CLOCK +ICOUNT\n2 +x +0 B [0-9 :-]+ 00:00:00.000 +\n3 +y +0 B [0-9 :-]+ 00:00:00.000 +\n$",
+            (await ToolRun.ImgAsync("snapshot", "-l", _tools["a.q"])).Output);
+    }
+
+    [Theory]
+    [InlineData("measure")]
+    [InlineData("measure @a.q @b.q")]
+    [InlineData("measure --size 1M @a.q")]
+    [InlineData("measure --size 1x")]
+    [InlineData("measure --size 9E -O qcow2")]
+    [InlineData("measure --size 1M")]
+    [InlineData("measure --size 1000 -O raw")]
+    [InlineData("measure --size 1M -O qcow2 --output=json")]
+    [InlineData("measure --size 1M -O foo")]
+    [InlineData("measure --size 1M -l x")]
+    [InlineData("measure --size 1M --image-opts")]
+    [InlineData("measure --size 1M -f raw")]
+    [InlineData("measure --size 1M -O qcow2 -o foo=1")]
+    [InlineData("measure --size 1M -O qcow2 -o cluster_size=4k,refcount_bits=64")]
+    [InlineData("measure --size 1M --output=x")]
+    [InlineData("measure -O raw @a.q")]
+    [InlineData("measure -l foo @a.q")]
+    [InlineData("measure -l snapshot.foo=1 @a.q")]
+    [InlineData("measure @nope")]
+    public async Task Measuring_says_what_the_reference_says(string line)
+    {
+        await _tools.PrepareAsync("img create -q -f qcow2 @a.q 1M", "io a.q write 0 100k");
+        await _tools.SameAsync(line);
+    }
 }

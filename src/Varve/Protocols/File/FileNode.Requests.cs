@@ -98,6 +98,14 @@ internal sealed partial class FileNode
         }
     }
 
+    /// <summary>Copies a range of another file in the calling thread, which may block: see <see cref="CopyOffload"/>.</summary>
+    internal bool TryCopyFrom(FileNode source, long sourceOffset, long offset, long length)
+    {
+        if (!_file.TryCopyFrom(source._file, sourceOffset, offset, length)) return false;
+        Changed(offset + length);
+        return true;
+    }
+
     private void Zero(long offset, long length)
     {
         bool done = _file.TryZeroRange(offset, length);

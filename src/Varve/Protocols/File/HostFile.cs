@@ -64,6 +64,9 @@ internal abstract class HostFile : IDisposable
 
     public abstract void SetLength(long length);
 
+    /// <summary>Copies a range of another file into this one inside the kernel; false where that cannot be done, or not to its end.</summary>
+    public virtual bool TryCopyFrom(HostFile source, long sourceOffset, long offset, long length) => false;
+
     /// <summary>Asks the file system to overwrite in place; only an empty file can be changed. Where that means nothing, nothing happens.</summary>
     public virtual void DisableCopyOnWrite() { }
 
