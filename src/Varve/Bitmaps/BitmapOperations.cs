@@ -109,9 +109,6 @@ internal static class BitmapOperations
         return bitmap;
     }
 
-    /// <summary>Refuses a bitmap that cannot be shown to others: in use, or void.</summary>
-    public static void RequireReadable(BlockNode node, DirtyBitmap bitmap) => Require(node, bitmap, Refuse.Busy | Refuse.Inconsistent);
-
     private static DirtyBitmap Find(BlockNode node, string name, Refuse refuse)
     {
         DirtyBitmap bitmap = Find(node, name);
