@@ -83,7 +83,7 @@ internal sealed record Scenario
                 FailuresPerThousand = canary != Canary.None || random.Next(3) != 0 ? 0 : random.Next(1, 30),
             },
             HasDataFile = canary == Canary.Data || (version == 3 && new Random(seed ^ 0xDA7A).Next(4) == 0),
-            Amends = new Random(seed ^ 0xA3E7D).Next(3) == 0,
+            Amends = canary == Canary.None && new Random(seed ^ 0xA3E7D).Next(3) == 0,
             CompressionType = version == 3 && random.Next(2) == 0 ? "zstd" : "zlib",
             Canary = canary,
         };

@@ -236,7 +236,7 @@ public class CommandTests
         {
             bitmap = new DirtyBitmap(1 << 20, 65536, "b") { IsEnabled = true };
             plain.Node.Bitmaps.Add(bitmap);
-            return plain with { Bitmaps = [bitmap] };
+            return plain with { Bitmaps = [new ExportedBitmap("b")] };
         });
         Assert.True(bitmap!.IsBusy);
         bitmap.Mark(100_000, 1);

@@ -74,7 +74,8 @@ public sealed class QmpBitmapTests
     {
         await using QmpTestHost host = await QmpTestHost.StartAsync();
         await using QmpClient client = await StartAsync(host);
-        await DoAsync(client, "nbd-server-start", $$$$"""{"addr":{"type":"unix","data":{"path":"{{{{host.Directory["nbd"]}}}}"}}}""");
+        string path = host.Directory["nbd"];
+        await DoAsync(client, "nbd-server-start", """{"addr":{"type":"unix","data":{"path":"PATH"}}}""".Replace("PATH", path, StringComparison.Ordinal));
         Assert.Equal("Bitmap 'zz' is not found", await RefusedAsync(client, "block-export-add", """{"type":"nbd","id":"e","node-name":"n","bitmaps":["zz"]}"""));
         Assert.Equal(
             "Enabled bitmap 'b' incompatible with readonly export",
