@@ -140,6 +140,7 @@ public static class HostileCorpus
         yield return Qcow2("65536 bitmaps", new HostileQcow2().BitmapsExtension(65536, 32, Data), Refused, "bitmaps", "exceeding the maximum of 65535");
         yield return Qcow2("a bitmap directory of 2^62 bytes", new HostileQcow2().BitmapsExtension(1, 1UL << 62, Data), Refused, "bitmaps", "exceeds the maximum supported size");
         yield return Qcow2("2^31 bitmaps that are not kept up to date", new HostileQcow2().BitmapsExtension(1u << 31, 1UL << 62, Data).Autoclear(0), Refused, "bitmaps", "exceeding the maximum of 65535");
+        yield return Qcow2("a bitmap directory that ends beyond 2^63", new HostileQcow2().BitmapsExtension(1, 32, long.MaxValue - 8), Refused, "bitmaps", "invalid bitmap directory offset");
         yield return Qcow2("a bitmap directory outside the file", new HostileQcow2().BitmapsExtension(1, 32, 1UL << 50), Suspicious, "outside-file", "");
         yield return Qcow2("a bitmap directory of 64 MiB in a small file", new HostileQcow2().BitmapsExtension(65535, 64 << 20, Data), Suspicious, "outside-file", "");
         yield return Qcow2("a bitmap directory over the L1 table", new HostileQcow2().BitmapsExtension(1, 32, L1), Suspicious, "overlap", "");

@@ -40,7 +40,7 @@ internal sealed record BitmapDirectoryEntry(string Name, HostOffset Table, uint 
 
         directory = new(BinaryPrimitives.ReadInt64BigEndian(extension[16..]));
         (size, count) = ((int)bytes, (int)bitmaps);
-        return directory.Value < 0 ? FormatError.Invalid("bitmaps_ext: invalid bitmap directory offset") : null;
+        return directory.Value < 0 || directory.Value > long.MaxValue - size ? FormatError.Invalid("bitmaps_ext: invalid bitmap directory offset") : null;
     }
 
     /// <summary>The data of the extension that names a directory.</summary>
