@@ -10,24 +10,24 @@ internal sealed class BitmapCopy
 {
     private readonly ToolContext _context;
     private readonly BlockNode _source;
-    private readonly bool _skipsBroken;
 
-    private BitmapCopy(ToolContext context, BlockNode source, bool skipsBroken)
+    private BitmapCopy(ToolContext context, BlockNode source)
     {
         _context = context;
         _source = source;
-        _skipsBroken = skipsBroken;
     }
 
     private IEnumerable<DirtyBitmap> Persistent => _source.Bitmaps.Named.Where(b => b.IsPersistent);
+
+    private IEnumerable<DirtyBitmap> InconsistentOldestFirst => Persistent.Where(b => b.IsInconsistent).Reverse();
 
     /// <summary>Looks at the bitmaps of the source before anything is written.</summary>
     public static BitmapCopy From(ToolContext context, BlockBackend source, bool skipsBroken)
     {
         BlockNode node = source.Node.SkipFilters();
         if (!node.SupportsPersistentBitmaps) throw new ToolException("Source lacks bitmap support");
-        var copy = new BitmapCopy(context, node, skipsBroken);
-        if (!skipsBroken && copy.Persistent.FirstOrDefault(b => b.IsInconsistent) is { } broken)
+        var copy = new BitmapCopy(context, node);
+        if (!skipsBroken && copy.InconsistentOldestFirst.FirstOrDefault() is { } broken)
         {
             throw new ToolException($"Cannot copy inconsistent bitmap '{broken.Name}'")
             {
@@ -50,11 +50,8 @@ internal sealed class BitmapCopy
     {
         BlockNode node = target.Node.SkipFilters();
         using IDisposable held = await _context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
-        foreach (DirtyBitmap bitmap in Persistent.ToList())
-        {
-            if (bitmap.IsInconsistent && _skipsBroken) _context.Console.Warn($"Skipping inconsistent bitmap '{bitmap.Name}'");
-            else await CopyAsync(bitmap, node, cancellationToken).ConfigureAwait(false);
-        }
+        foreach (DirtyBitmap broken in InconsistentOldestFirst) _context.Console.Warn($"Skipping inconsistent bitmap '{broken.Name}'");
+        foreach (DirtyBitmap bitmap in Persistent.Where(b => !b.IsInconsistent).ToList()) await CopyAsync(bitmap, node, cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask CopyAsync(DirtyBitmap bitmap, BlockNode target, CancellationToken cancellationToken)

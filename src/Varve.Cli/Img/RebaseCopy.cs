@@ -91,7 +91,16 @@ internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, Prog
         BlockRun old = await ChainStatus.AboveAsync(OldBase, bottom: null, offset, length, precise: true, cancellationToken).ConfigureAwait(false);
         BlockRun now = await ChainStatus.AboveAsync(newBase?.Node, bottom: null, offset, old.Length, precise: true, cancellationToken).ConfigureAwait(false);
         length = now.Length;
-        if (old.IsZero && now.IsZero) return new Piece(offset, length, MayDiffer: false, default, default);
+        bool isSame = old.IsZero && now.IsZero;
+        if (Compress && (!isSame || offset + length < image.Length))
+        {
+            // Compressed data goes in whole clusters: a run that ends inside one is cut before it, or takes all of it.
+            long before = Align.Down(offset + length, _unit) - offset, whole = Math.Min(Align.Up(offset + length, _unit), offset + own.Length) - offset;
+            if (isSame && before > 0) return new Piece(offset, before, MayDiffer: false, default, default);
+            if (whole > length) return new Piece(offset, whole, MayDiffer: true, IsOldZero: false, IsNewZero: newBase is null);
+        }
+
+        if (isSame) return new Piece(offset, length, MayDiffer: false, default, default);
         if (offset < OldLength) length = Math.Min(length, OldLength - offset);
         return new Piece(offset, Math.Min(length, Math.Max(IOBuffer.MaxTransfer, _unit) - offset % _unit), MayDiffer: true, old.IsZero, now.IsZero);
     }

@@ -144,7 +144,7 @@ internal static class ImageCreator
         {
             var options = new JsonObject();
             if (format is not null) options["driver"] = format;
-            return await graph.OpenImageAsync(name, options, context, new NodeSettings { ReadOnly = true }, cancellationToken).ConfigureAwait(false);
+            return await graph.OpenImageAsync(name, options, context with { NoIO = true }, new NodeSettings { ReadOnly = true }, cancellationToken).ConfigureAwait(false);
         }
         catch (BlockException e)
         {

@@ -13,6 +13,8 @@ internal sealed partial class Qcow2Driver : BlockDriver
 
     public override bool SupportsBacking => true;
 
+    public override IReadOnlyList<string> StrongOptions => ["encrypt"];
+
     public override bool SupportsCompressedWrites => true;
 
     public override IReadOnlyList<OptionMember> Options => Qcow2Options.Members;

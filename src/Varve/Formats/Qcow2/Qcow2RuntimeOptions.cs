@@ -58,6 +58,7 @@ internal sealed record Qcow2RuntimeOptions
         bool noUnref = opening.TakeBool("discard-no-unref") ?? false;
         if (noUnref && header.Version < 3) throw Invalid("discard-no-unref is only supported since qcow2 version 3");
         (long l2, int entry, long refcount) = TakeCacheSizes(opening, header);
+        if (opening.Options["cache-clean-interval"]?.ToString().StartsWith('-') == true) throw Invalid("Cache clean interval too big");
         long interval = opening.TakeSize("cache-clean-interval") ?? (OperatingSystem.IsLinux() ? 600 : 0);
         if (interval is < 0 or > uint.MaxValue) throw Invalid("Cache clean interval too big");
         return new Qcow2RuntimeOptions
