@@ -14,7 +14,7 @@ internal sealed partial class Qcow2Check
     private const int MinExtraSizeV3 = 16;
     private const string AdviceToRepair = "with qemu-img check -r all";
 
-    private List<SnapshotEntry> _snapshots = [];
+    private readonly List<SnapshotEntry> _snapshots = [];
     private long _snapshotTableBytes;
     private long _snapshotRepairs;
     private bool _isSnapshotTableCounted;
