@@ -8,6 +8,7 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
 {
     public async Task RunAsync()
     {
+        if (!options.Only.Any(o => o is "raw" or "qcow2" or "stream")) return;
         string raw = Path.Combine(directory, "image.raw");
         await FillAsync(raw).ConfigureAwait(false);
         foreach (string format in (string[])["raw", "qcow2"])

@@ -14,6 +14,7 @@ DirectoryInfo directory = Directory.CreateTempSubdirectory("varve-bench-");
 try
 {
     var report = new Report(options);
+    if (options.Only.Contains("start") && options.Server is not null) await new StartRun(options, directory.FullName, report).RunAsync().ConfigureAwait(false);
     await new LoadRun(options, directory.FullName, report).RunAsync().ConfigureAwait(false);
     report.WriteTo(Console.Out);
     return 0;
