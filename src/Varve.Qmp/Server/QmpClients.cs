@@ -21,9 +21,16 @@ internal sealed class QmpClients
         lock (_lock) _sessions = _sessions.Add(session);
     }
 
-    public void Remove(QmpSession session)
+    /// <summary>Takes a client off, if it had negotiated.</summary>
+    /// <returns>Whether it was the last. Asked in one step: the next client may be there before a second question.</returns>
+    public bool Remove(QmpSession session)
     {
-        lock (_lock) _sessions = _sessions.Remove(session);
+        lock (_lock)
+        {
+            if (!_sessions.Contains(session)) return false;
+            _sessions = _sessions.Remove(session);
+            return _sessions.IsEmpty;
+        }
     }
 
     /// <summary>Queues an event for every client. Does not wait for any of them.</summary>

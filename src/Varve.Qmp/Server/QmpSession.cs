@@ -88,8 +88,7 @@ internal sealed class QmpSession : IQmpClientState
         }
         finally
         {
-            _context.Clients.Remove(this);
-            if (_context.Clients.IsEmpty) _context.Graph.FdSets.RemoveUnused();   // nobody is left who could name them
+            if (_context.Clients.Remove(this)) _context.Graph.FdSets.RemoveUnused();   // nobody is left who could name them
             _output.Close();
             await _ended.CancelAsync().ConfigureAwait(false);
             // What was answered is still sent, if the client takes it soon.

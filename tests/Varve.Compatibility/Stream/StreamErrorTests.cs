@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Varve.Qmp;
 
@@ -112,7 +113,13 @@ public sealed class StreamErrorTests
             Step step = s_script[at];
             if (step.Command.Length == 0)
             {
-                while (await daemon.JobAsync(step.Arguments) is not null) await Task.Delay(10);
+                var waited = Stopwatch.StartNew();
+                while (await daemon.JobAsync(step.Arguments) is not null)
+                {
+                    Assert.True(waited.Elapsed < TimeSpan.FromMinutes(1), $"job {step.Arguments} does not end");
+                    await Task.Delay(10);
+                }
+
                 continue;
             }
 

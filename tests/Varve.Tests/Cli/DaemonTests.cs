@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Varve.Tests.Support;
 
 namespace Varve.Tests.Cli;
 
@@ -55,7 +56,7 @@ public sealed partial class DaemonTests
         Task<int> daemon = new Varve.Cli.Daemon.DaemonTool(new Varve.Cli.Output.ToolConsole("qemu-storage-daemon", output, error)).RunAsync(
             ["--blockdev", "null-co,node-name=n,size=1048576", "--nbd-server", $"addr.type=unix,addr.path={socket}", "--export", "nbd,id=e,node-name=n", "--pidfile", pidFile],
             stop.Token).AsTask();
-        while (!File.Exists(pidFile) && !daemon.IsCompleted) await Task.Delay(10, TestContext.Current.CancellationToken);
+        await Patience.UntilAsync(() => File.Exists(pidFile) || daemon.IsCompleted, "the pid file is there");
         Assert.True(File.Exists(socket), error.ToString());
 
         await stop.CancelAsync();

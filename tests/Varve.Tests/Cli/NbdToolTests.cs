@@ -46,10 +46,10 @@ public class NbdToolTests
         using var folder = new TempDirectory();
         string image = folder.File("image", 1 << 20), socket = folder["socket"];
         Task<ToolRun> server = RunAsync("-f", "raw", "-k", socket, "-x", "name", image);
-        await WaitForAsync(socket);
+        await Patience.UntilExistsAsync(socket, server);
         ToolRun info = await ToolRun.ImgAsync("info", "-f", "raw", $"nbd+unix:///name?socket={socket}");
         Assert.Contains("virtual size: 1 MiB", info.Output, StringComparison.Ordinal);
-        ToolRun run = await server.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+        ToolRun run = await server.EndAsync();
         Assert.Equal((0, "", ""), (run.ExitCode, run.Error, run.Output));
         Assert.False(File.Exists(socket));
     }
@@ -61,7 +61,7 @@ public class NbdToolTests
         string image = folder.File("image", 1 << 20), socket = folder["socket"];
         using var stop = new CancellationTokenSource();
         Task<ToolRun> server = RunAsync(stop.Token, "-f", "raw", "-t", "-e", "3", "-r", "-A", "-D", "a text", "-k", socket, "--pid-file", folder["pid"], image);
-        await WaitForAsync(folder["pid"]);
+        await Patience.UntilExistsAsync(folder["pid"], server);
         for (int i = 0; i < 2; i++)
         {
             ToolRun list = await RunAsync("-L", "-k", socket);
@@ -74,7 +74,7 @@ public class NbdToolTests
 
         Assert.False(server.IsCompleted);
         await stop.CancelAsync();
-        Assert.Equal(0, (await server).ExitCode);
+        Assert.Equal(0, (await server.EndAsync()).ExitCode);
         Assert.True(File.Exists(folder["pid"]));   // the reference leaves it
     }
 
@@ -87,9 +87,9 @@ public class NbdToolTests
         new Random(1).NextBytes(data);
         await File.WriteAllBytesAsync(source, data, TestContext.Current.CancellationToken);
         Task<ToolRun> server = RunAsync("-f", "raw", "-o", "4096", "-k", socket, image);
-        await WaitForAsync(socket);
+        await Patience.UntilExistsAsync(socket, server);
         Assert.Equal("", (await ToolRun.ImgAsync("convert", "-n", "-f", "raw", "-O", "raw", source, $"nbd+unix:///?socket={socket}")).Error);
-        Assert.Equal("", (await server).Error);
+        Assert.Equal("", (await server.EndAsync()).Error);
         Assert.True((await File.ReadAllBytesAsync(image, TestContext.Current.CancellationToken)).AsSpan(4096).SequenceEqual(data));
     }
 
@@ -103,12 +103,12 @@ public class NbdToolTests
         await File.WriteAllBytesAsync(source, data, TestContext.Current.CancellationToken);
         using var stop = new CancellationTokenSource();
         Task<ToolRun> server = RunAsync(stop.Token, "-f", "raw", "-s", "-t", "-k", socket, image);
-        await WaitForAsync(socket);
+        await Patience.UntilExistsAsync(socket, server);
         string uri = $"nbd+unix:///?socket={socket}";
         Assert.Equal("", (await ToolRun.ImgAsync("convert", "-n", "-f", "raw", "-O", "raw", source, uri)).Error);
         Assert.Equal(0, (await ToolRun.ImgAsync("compare", "-f", "raw", "-F", "raw", source, uri)).ExitCode);
         await stop.CancelAsync();
-        Assert.Equal(0, (await server).ExitCode);
+        Assert.Equal(0, (await server.EndAsync()).ExitCode);
         Assert.False((await File.ReadAllBytesAsync(image, TestContext.Current.CancellationToken)).AsSpan().ContainsAnyExcept((byte)0));
     }
 
@@ -119,10 +119,10 @@ public class NbdToolTests
         string image = folder.File("image", 1 << 20), socket = folder["socket"];
         using var stop = new CancellationTokenSource();
         Task<ToolRun> server = RunAsync(stop.Token, "-f", "raw", "-k", socket, image);
-        await WaitForAsync(socket);
+        await Patience.UntilExistsAsync(socket, server);
         using (Nbd.NbdTestClient client = await Nbd.NbdTestClient.ConnectAsync(socket)) await client.GreetAsync();
         Assert.Equal(0, (await ToolRun.ImgAsync("info", "-f", "raw", $"nbd+unix:///?socket={socket}")).ExitCode);
-        Assert.Equal("qemu-nbd: option negotiation failed: Failed to read opts magic: Unexpected end-of-file before all data were read\n", (await server).Error);
+        Assert.Equal("qemu-nbd: option negotiation failed: Failed to read opts magic: Unexpected end-of-file before all data were read\n", (await server.EndAsync()).Error);
     }
 
     private static Task<ToolRun> RunAsync(params string[] arguments) => RunAsync(TestContext.Current.CancellationToken, arguments);
@@ -132,11 +132,5 @@ public class NbdToolTests
         using StringWriter output = new(), error = new();
         int exitCode = await new NbdTool(new ToolConsole("qemu-nbd", output, error)).RunAsync(arguments, stop);
         return new ToolRun(exitCode, output.ToString(), error.ToString());
-    }
-
-    private static async Task WaitForAsync(string path)
-    {
-        while (!File.Exists(path)) await Task.Delay(10, TestContext.Current.CancellationToken);
-        await Task.Delay(50, TestContext.Current.CancellationToken);
     }
 }

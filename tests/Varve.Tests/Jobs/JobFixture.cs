@@ -84,11 +84,7 @@ internal sealed class JobFixture : IAsyncDisposable
     });
 
     /// <summary>Waits, with patience, until <paramref name="condition"/> holds.</summary>
-    public static async Task UntilAsync(Func<bool> condition)
-    {
-        for (int i = 0; i < 1000 && !condition(); i++) await Task.Delay(10, TestContext.Current.CancellationToken);
-        Assert.True(condition());
-    }
+    public static Task UntilAsync(Func<bool> condition) => Patience.UntilAsync(condition, "a job comes to a state");
 
     public async ValueTask DisposeAsync()
     {

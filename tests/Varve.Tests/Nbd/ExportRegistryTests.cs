@@ -1,6 +1,7 @@
 using Varve.Graph;
 using Varve.Nbd.Server;
 using Varve.Nbd.Wire;
+using Varve.Tests.Support;
 
 namespace Varve.Tests.Nbd;
 
@@ -104,7 +105,7 @@ public class ExportRegistryTests
             Assert.True(await client.IsDroppedAsync());
         }
 
-        while (server.Exports.Find("export")!.ConnectionCount > 0) await Task.Delay(5, TestContext.Current.CancellationToken);
+        await Patience.UntilAsync(() => server.Exports.Find("export")!.ConnectionCount == 0, "the client is gone");
         await server.RemoveAsync("export");
         await Deleted(server, "export");
         Assert.Empty(server.Exports.Query());
@@ -172,8 +173,5 @@ public class ExportRegistryTests
         => server.ControlAsync(() => server.Exports.AddAsync(
             change(new NbdExportOptions { Id = "new", Name = "new", Node = server.Memory, Writable = true })).AsTask());
 
-    private static async Task Deleted(NbdTestServer server, string id)
-    {
-        while (!server.Deleted.Contains(id)) await Task.Delay(5, TestContext.Current.CancellationToken);
-    }
+    private static Task Deleted(NbdTestServer server, string id) => Patience.UntilAsync(() => server.Deleted.Contains(id), $"export {id} is deleted");
 }

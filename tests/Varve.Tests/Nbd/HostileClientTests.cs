@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Varve.Nbd.Server;
 using Varve.Nbd.Wire;
+using Varve.Tests.Support;
 
 namespace Varve.Tests.Nbd;
 
@@ -120,7 +121,7 @@ public class HostileClientTests
 
         var watch = Stopwatch.StartNew();
         await server.RemoveAsync("export", ExportRemoveMode.Hard);
-        await WaitForAsync(() => server.Deleted.Contains("export"));
+        await Patience.UntilAsync(() => server.Deleted.Contains("export"), "the export is deleted");
         Assert.True(watch.Elapsed < TimeSpan.FromSeconds(10));
     }
 
@@ -145,7 +146,7 @@ public class HostileClientTests
             using NbdTestClient client = await (await server.ConnectAsync()).GoAsync();
             await client.SendAsync([.. NbdTestClient.Request(CommandType.Write, 1, 0, (uint)length), .. Enumerable.Repeat((byte)9, length - 1)]);
             client.Dispose();
-            await WaitForAsync(() => server.Exports.Find("export")!.ConnectionCount == 0);
+            await Patience.UntilAsync(() => server.Exports.Find("export")!.ConnectionCount == 0, "the client is gone");
         }
 
         Assert.All(server.Memory.Bytes.ToArray(), b => Assert.Equal(0, b));
@@ -172,7 +173,7 @@ public class HostileClientTests
         await Task.Delay(100, TestContext.Current.CancellationToken);
         Assert.Equal(1, server.Exports.Find("export")!.ConnectionCount);
         gate.SetResult();
-        await WaitForAsync(() => server.Exports.Find("export")!.ConnectionCount == 0);
+        await Patience.UntilAsync(() => server.Exports.Find("export")!.ConnectionCount == 0, "the client is gone");
         Assert.Equal(9, server.Memory.Bytes.ToArray()[4095]);
     }
 
@@ -181,15 +182,5 @@ public class HostileClientTests
         using NbdTestClient other = await (await server.ConnectAsync()).GoAsync();
         Assert.Equal(NbdError.None, (await other.StructuredAsync(CommandType.Read, 0, 4096)).Error);
         Assert.Equal(NbdError.None, (await other.StructuredAsync(CommandType.Flush)).Error);
-    }
-
-    private static async Task WaitForAsync(Func<bool> condition)
-    {
-        var watch = Stopwatch.StartNew();
-        while (!condition())
-        {
-            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(15), "waited too long");
-            await Task.Delay(10);
-        }
     }
 }

@@ -43,7 +43,7 @@ public class NbdToolsTests
         using System.Diagnostics.Process reference = Tool.Start("qemu-nbd", "-r", "-t", "-f", "raw", "-x", "disk", "-k", socket, server.PathOf("image"));
         try
         {
-            while (!File.Exists(socket)) await Task.Delay(20, TestContext.Current.CancellationToken);
+            await Patience.UntilExistsAsync(socket);
             Assert.Equal(await RunAsync("nbdinfo", "--map", $"nbd+unix:///disk?socket={socket}"), ours);
         }
         finally

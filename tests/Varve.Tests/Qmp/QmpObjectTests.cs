@@ -1,7 +1,8 @@
 using System.Text.Json.Nodes;
 using Microsoft.Win32.SafeHandles;
-using Varve.Qmp;
 using Varve.Objects;
+using Varve.Qmp;
+using Varve.Tests.Support;
 
 namespace Varve.Tests.Qmp;
 
@@ -105,11 +106,11 @@ public sealed class QmpObjectTests
                 "blockdev-add", new() { ["driver"] = "file", ["node-name"] = "n", ["filename"] = "/dev/fdset/2" }, Cancellation);
         }
 
-        while (!host.Context.Clients.IsEmpty) await Task.Delay(10, Cancellation);
+        await Patience.UntilAsync(() => host.Context.Clients.IsEmpty, "the client is gone");
         await using QmpClient next = await host.ConnectAsync();
-        while ((await next.ExecuteAsync("query-fdsets", cancellationToken: Cancellation))!.AsArray() is { Count: > 1 }) await Task.Delay(10, Cancellation);
-        JsonNode left = Assert.Single((await next.ExecuteAsync("query-fdsets", cancellationToken: Cancellation))!.AsArray())!;
-        Assert.Equal(2, (int)left["fdset-id"]!);
+        JsonArray left = [];
+        await Patience.UntilAsync(async () => (left = (await next.ExecuteAsync("query-fdsets", cancellationToken: Cancellation))!.AsArray()).Count < 2, "the unused set is gone");
+        Assert.Equal(2, (int)Assert.Single(left)!["fdset-id"]!);
     }
 
     [Fact]

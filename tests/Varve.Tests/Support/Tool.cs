@@ -8,6 +8,9 @@ internal static class Tool
     /// <summary>What a program printed, and how it ended.</summary>
     internal sealed record Result(int ExitCode, string Output, string Error);
 
+    /// <summary>The simulator's big run takes minutes.</summary>
+    private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(15);
+
     /// <summary>Skips the test unless the program is installed.</summary>
     public static void Need(string name)
         => Assert.SkipUnless(
@@ -29,7 +32,16 @@ internal static class Tool
         using Process process = Start(name, arguments);
         process.StandardInput.Close();
         Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
-        await process.WaitForExitAsync();
+        try
+        {
+            await process.WaitForExitAsync().WaitAsync(s_limit);
+        }
+        catch (TimeoutException)
+        {
+            process.Kill(entireProcessTree: true);
+            throw new TimeoutException($"{name} {string.Join(' ', arguments)} did not end in {s_limit.TotalMinutes} minutes");
+        }
+
         return new Result(process.ExitCode, await output, await error);
     }
 }

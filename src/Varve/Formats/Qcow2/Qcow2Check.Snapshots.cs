@@ -36,6 +36,16 @@ internal sealed partial class Qcow2Check
         for (int i = 0; i < count; i++)
         {
             long start = Align.Up(_snapshotTableBytes, 8);
+            if (_header.SnapshotTable.Value + start >= _file.Length)
+            {
+                Discard(
+                    count - i,
+                    $"Discarding {count - i} overhanging snapshots (beyond the end of the file)",
+                    $"ERROR failed to read the snapshot table: Snapshot table entry {i} lies beyond the end of the file",
+                    $"all {count - i} overhanging snapshots");
+                break;
+            }
+
             (SnapshotEntry entry, long size) = await ReadSnapshotAsync(i, _header.SnapshotTable.Value + start, cancellationToken).ConfigureAwait(false);
             if (start + size > SnapshotEntry.MaxTableBytes)
             {

@@ -22,6 +22,17 @@ internal sealed partial class Qcow2Image
         if (!_header.IsSnapshotTableValid) return;
         for (int i = 0; i < Math.Min(_header.SnapshotCount, Qcow2Header.MaxSnapshotCount); i++)
         {
+            if (offset >= _file.Node.Length)
+            {
+                // Differs from QEMU: entries behind the end of the file are no snapshots of nothing; a KiB of file would claim 65,535 of them.
+                if (forCheck) return;
+                throw new BlockException(BlockErrorKind.Corrupt, $"Snapshot table entry {i} lies beyond the end of the file")
+                {
+                    NodeName = NodeName,
+                    Hint = $"You can force-remove all {_header.SnapshotCount - i} overhanging snapshots with qemu-img check -r all",
+                };
+            }
+
             await _file.Node.ReadAsync(offset, bytes.AsMemory(0, SnapshotEntry.FixedSize), cancellationToken).ConfigureAwait(false);
             SnapshotHead head = SnapshotHead.Read(bytes);
             bool isTooLong = head.ExtraSize > SnapshotEntry.MaxExtraSize;

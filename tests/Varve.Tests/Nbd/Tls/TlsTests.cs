@@ -60,7 +60,7 @@ public class TlsTests(TlsFiles files) : IClassFixture<TlsFiles>
         await using (OpenedExport disk = await OpenAsync(server, "x509", "client1")) await disk.Backend.FlushAsync();
         BlockException refused = await Assert.ThrowsAsync<BlockException>(() => OpenAsync(server, "x509", "client2"));
         Assert.Equal("Failed to read option reply: Cannot read from TLS channel: Software caused connection abort", refused.Message);
-        while (reasons.Count == 0) await Task.Delay(10, TestContext.Current.CancellationToken);
+        await Patience.UntilAsync(() => reasons.Count > 0, "the reason arrives");
         Assert.Equal(["TLS x509 authz check for O=Example,CN=two is denied"], reasons);
     }
 
@@ -99,7 +99,7 @@ public class TlsTests(TlsFiles files) : IClassFixture<TlsFiles>
         await client.SendAsync(options);
         await client.ReadAsync(20);   // the agreement
         Assert.True(await client.IsDroppedAsync());
-        while (reasons.Count == 0) await Task.Delay(10, TestContext.Current.CancellationToken);
+        await Patience.UntilAsync(() => reasons.Count > 0, "the reason arrives");
         Assert.Equal(["Client sent data before TLS was started"], reasons);
     }
 
@@ -148,7 +148,7 @@ public class TlsTests(TlsFiles files) : IClassFixture<TlsFiles>
             "qemu-nbd", "-t", "-e", "0", "-f", "raw", "-x", "disk", "-k", socket, "--object", $"tls-creds-{kind},id=t,dir={files[serverFiles]},endpoint=server", "--tls-creds", "t", image);
         try
         {
-            while (!File.Exists(socket)) await Task.Delay(20, TestContext.Current.CancellationToken);
+            await Patience.UntilExistsAsync(socket);
             await using OpenedExport disk = await OpenAsync(socket, kind, clientFiles);
             var data = new byte[100_000];
             new Random(4).NextBytes(data);
