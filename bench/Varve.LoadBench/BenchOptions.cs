@@ -8,8 +8,8 @@ internal sealed record BenchOptions
     public const string Usage =
         """
         Varve.LoadBench [--server artifacts/bin/varve | --self-host] [--pairs N] [--seconds N] [--size-mib N]
-                        [--only start,raw,qcow2,stream] [--servers varve,qemu-io_uring,qemu-threads,nbdkit]
-        Starts each tool, drives fio's nbd engine against each server in turn, streams; --pairs rounds, and prints medians and ratios as a table.
+                        [--only start,images,raw,qcow2,stream] [--servers varve,qemu-io_uring,qemu-threads,nbdkit]
+        Starts each tool, works on whole images, drives fio's nbd engine against each server in turn, streams; --pairs rounds, and prints medians and ratios as a table.
         """;
 
     /// <summary>The executable that is called as <c>varve daemon</c>; null: this program serves, without a stream measurement.</summary>
@@ -23,7 +23,7 @@ internal sealed record BenchOptions
 
     public long SizeMib { get; init; } = 1024;
 
-    public IReadOnlyList<string> Only { get; init; } = ["start", "raw", "qcow2", "stream"];
+    public IReadOnlyList<string> Only { get; init; } = ["start", "images", "raw", "qcow2", "stream"];
 
     public IReadOnlyList<string> Servers { get; init; } = [ServerProcess.Varve, ServerProcess.QemuUring, ServerProcess.QemuThreads, ServerProcess.Nbdkit];
 

@@ -15,6 +15,7 @@ try
 {
     var report = new Report(options);
     if (options.Only.Contains("start") && options.Server is not null) await new StartRun(options, directory.FullName, report).RunAsync().ConfigureAwait(false);
+    if (options.Only.Contains("images") && options.Server is not null) await new ImageRun(options, directory.FullName, report).RunAsync().ConfigureAwait(false);
     await new LoadRun(options, directory.FullName, report).RunAsync().ConfigureAwait(false);
     report.WriteTo(Console.Out);
     return 0;
