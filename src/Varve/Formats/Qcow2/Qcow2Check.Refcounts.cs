@@ -7,6 +7,13 @@ namespace Varve.Formats.Qcow2;
 /// <content>Comparing refcounts with references, correcting them, building them anew; and the flags that depend on them.</content>
 internal sealed partial class Qcow2Check
 {
+    /// <summary>Differences remembered one by one; where there are more, refcounts are read from the disk again.</summary>
+    private const int MaxDifferences = 1 << 20;
+
+    /// <summary>Clusters whose refcount on disk is not the number of references, or cannot be read. For all others the count in memory is
+    /// the refcount, so that nothing is read a second time in an order that no cache of blocks can follow.</summary>
+    private readonly HashSet<long> _differences = [];
+
     private async ValueTask CompareAndRepairAsync(CancellationToken cancellationToken)
     {
         (long corruptions, long leaks) = (_result.Corruptions, _result.Leaks);
@@ -27,6 +34,7 @@ internal sealed partial class Qcow2Check
     private async ValueTask CompareAsync(CheckRepair repair, bool isCounted, CancellationToken cancellationToken)
     {
         long highest = 0;
+        _differences.Clear();
         foreach ((long first, long end) in ClustersToCompare())
         {
             for (long cluster = first; cluster < Math.Min(end, _clusterCount); cluster++)
@@ -41,6 +49,7 @@ internal sealed partial class Qcow2Check
                     if (e.InnerException is InvalidDataException why) await _image.ReportCorruptionAsync(isFatal: false, why.Message).ConfigureAwait(false);
                     Say($"Can't get refcount for cluster {cluster}: {e.Message}");
                     if (isCounted) _result.CheckErrors++;
+                    NoteDifference(cluster);
                     continue;
                 }
 
@@ -51,11 +60,17 @@ internal sealed partial class Qcow2Check
                 bool repairs = (repair & (isLeak ? CheckRepair.Leaks : CheckRepair.Errors)) != 0;
                 Say($"{(repairs ? "Repairing" : isLeak ? "Leaked" : "ERROR")} cluster {cluster} refcount={refcount} reference={references}");
                 if (repairs) await _refcounts.SetAsync(cluster, references, cancellationToken).ConfigureAwait(false);
+                else NoteDifference(cluster);
                 if (isCounted) CountDifference(isLeak, repairs);
             }
         }
 
         _result.ImageEndOffset = (highest + 1) << _header.ClusterBits;
+    }
+
+    private void NoteDifference(long cluster)
+    {
+        if (_differences.Count < MaxDifferences) _differences.Add(cluster);
     }
 
     private void CountDifference(bool isLeak, bool isRepaired)
@@ -223,9 +238,11 @@ internal sealed partial class Qcow2Check
     /// <summary>Null where the refcount cannot be read: the comparison has said so.</summary>
     private async ValueTask<ulong?> TryGetRefcountAsync(long host, CancellationToken cancellationToken)
     {
+        long cluster = host >> _header.ClusterBits;
+        if (cluster < _clusterCount && _differences.Count < MaxDifferences && !_differences.Contains(cluster)) return _references[cluster];
         try
         {
-            return await _refcounts.GetAsync(host >> _header.ClusterBits, cancellationToken).ConfigureAwait(false);
+            return await _refcounts.GetAsync(cluster, cancellationToken).ConfigureAwait(false);
         }
         catch (BlockException)
         {
