@@ -127,6 +127,9 @@ internal sealed class NbdNode : BlockNode
         return flags;
     }
 
+    /// <summary>A server's disk holds what it held before.</summary>
+    public override bool ReadsZeroWhenNew => false;
+
     protected override ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
         => length == Length
             ? default

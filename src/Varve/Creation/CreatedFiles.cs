@@ -6,19 +6,21 @@ namespace Varve.Creation;
 /// <summary>The files made for one image: open while it is created, and gone again if that fails, for half an image is of no use.</summary>
 internal sealed class CreatedFiles(BlockGraph graph) : IAsyncDisposable
 {
-    private readonly List<(BlockNode Node, string Filename)> _made = [];
+    private readonly List<(BlockNode Node, string? Path)> _made = [];
     private bool _isComplete;
 
-    /// <summary>Makes an empty file and opens it.</summary>
+    /// <summary>Makes an empty file and opens it; what is there for good, like a device, is only opened.</summary>
     /// <returns>The name of its node.</returns>
     public async ValueTask<string> MakeAsync(string filename, CreationOptionValues values, CancellationToken cancellationToken)
     {
         await FileCreation.CreateFileAsync(graph, filename, size: "0", preallocation: null, values, cancellationToken).ConfigureAwait(false);
-        JsonObject options = graph.Drivers.Find("file")!.ParseFilename(filename);
-        options["driver"] = "file";
+        BlockDriver protocol = graph.DriverOfName(filename);
+        JsonObject options = protocol.ParseFilename(filename);
+        options["driver"] = protocol.Name;
+        string? path = protocol.CreateOptions is null ? null : (string?)options["filename"];
         using IDisposable held = await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
         BlockNode node = await graph.OpenNodeAsync(options, new OpenContext(), cancellationToken: cancellationToken).ConfigureAwait(false);
-        _made.Add((node, filename));
+        _made.Add((node, path));
         return node.NodeName;
     }
 
@@ -33,6 +35,9 @@ internal sealed class CreatedFiles(BlockGraph graph) : IAsyncDisposable
         }
 
         if (_isComplete) return;
-        foreach ((_, string filename) in _made) File.Delete((string)graph.Drivers.Find("file")!.ParseFilename(filename)["filename"]!);
+        foreach ((_, string? path) in _made)
+        {
+            if (path is not null) File.Delete(path);
+        }
     }
 }

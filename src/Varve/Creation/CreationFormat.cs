@@ -57,6 +57,7 @@ internal abstract class CreationFormat
         "file" => new FileCreation(),
         "luks" => new LuksCreation(),
         "qcow2" => new Qcow2Creation(),
+        "host_device" or "host_cdrom" or "nbd" => new ExistingTarget(driver),
         _ => null,
     };
 

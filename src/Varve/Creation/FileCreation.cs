@@ -25,13 +25,21 @@ internal class FileCreation : CreationFormat
     public static async ValueTask CreateFileAsync(
         BlockGraph graph, string filename, string size, string? preallocation, CreationOptionValues values, CancellationToken cancellationToken)
     {
-        JsonObject options = graph.Drivers.Find("file")!.ParseFilename(filename);
+        BlockDriver protocol = graph.DriverOfName(filename);
+        if (protocol.CreateOptions is null)
+        {
+            long needed = Align.Up(long.Parse(size, CultureInfo.InvariantCulture), Align.SectorSize);
+            await ExistingTarget.PrepareAsync(graph, protocol, filename, needed, preallocation, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
+        JsonObject options = protocol.ParseFilename(filename);
         options["size"] = Align.Up(long.Parse(size, CultureInfo.InvariantCulture), Align.SectorSize)
             .ToString(CultureInfo.InvariantCulture);   // as the option list of the reference
         if (preallocation is not null) options["preallocation"] = preallocation;
         if (values.Given("nocow") is { } nocow) options["nocow"] = nocow;
         if (values.Given("extent_size_hint") is { } hint) options["extent-size-hint"] = hint;
-        await RunAsync(graph, "file", options, cancellationToken).ConfigureAwait(false);
+        await RunAsync(graph, protocol.Name, options, cancellationToken).ConfigureAwait(false);
     }
 }
 
@@ -39,6 +47,9 @@ internal class FileCreation : CreationFormat
 internal sealed class RawCreation : FileCreation
 {
     public override string Name => "raw";
+
+    /// <summary>The others are the file's.</summary>
+    public override IReadOnlyList<CreationOption> Options { get; } = [new("size", Size, "Virtual disk size")];
 
     public override ValueTask<ImageMeasurement> MeasureAsync(
         BlockGraph graph, CreationOptionValues values, BlockBackend? source, CancellationToken cancellationToken)

@@ -80,9 +80,7 @@ internal static class ImageCreator
             return (format ?? throw CannotCreate("Format", name), format.Options);
         }
 
-        string? prefix = FileNames.PrefixOf(filename);
-        BlockDriver protocol = (prefix is null ? graph.Drivers.Find("file") : graph.Drivers.FindByPrefix(prefix))
-            ?? throw new BlockException(BlockErrorKind.NotFound, $"Unknown protocol '{prefix}'");
+        BlockDriver protocol = graph.DriverOfName(filename);
         if (format is null) throw CannotCreate("Format", name);
         CreationFormat below = CreationFormat.Find(protocol.Name) ?? throw CannotCreate("Protocol", protocol.Name);
         return (format, CreationOptionValues.Merge(format.Options, below.Options));

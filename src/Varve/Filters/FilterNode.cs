@@ -20,6 +20,8 @@ internal abstract class FilterNode(NodeOpening opening) : BlockNode(opening)
 
     public override int SubclusterSize => _child?.Node.SubclusterSize ?? 0;
 
+    public override bool ReadsZeroWhenNew => _child?.Node.ReadsZeroWhenNew ?? false;
+
     public override long VmStateOffset => _child?.Node.VmStateOffset ?? 0;
 
     protected override WriteFlags SupportedWriteFlags => WriteFlags.Fua | WriteFlags.Unchanged | WriteFlags.Compressed;

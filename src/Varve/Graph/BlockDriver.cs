@@ -34,6 +34,9 @@ internal abstract class BlockDriver
     /// <summary>How sure the driver is, from an image's first bytes, that it is its format: 0 no, 100 sure.</summary>
     public virtual int Probe(ReadOnlySpan<byte> head, string? filename) => 0;
 
+    /// <summary>How much the driver wants a plain file name that leads to a device of the host: 0 not at all.</summary>
+    public virtual int ProbeDevice(string filename) => 0;
+
     /// <summary>Can be opened by a file name of its own: where bytes come from, or a filter with a prefix.</summary>
     public bool IsProtocol => ProtocolPrefixes.Count > 0;
 

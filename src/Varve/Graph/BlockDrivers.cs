@@ -15,6 +15,7 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
     /// <summary>All drivers of this assembly, and those that assemblies above it have added.</summary>
     public static BlockDrivers Default { get; } = new([
         new FileDriver(),
+        .. OperatingSystem.IsLinux() ? new[] { new HostDeviceDriver(HostFileKind.Device), new HostDeviceDriver(HostFileKind.Cdrom) } : [],
         new NullDriver("null-co"),
         new NullDriver("null-aio"),
         new LuksDriver(),
@@ -39,6 +40,10 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
     public IReadOnlyCollection<BlockDriver> All => _byName.Values;
 
     public BlockDriver? Find(string name) => _byName.GetValueOrDefault(name);
+
+    /// <summary>The driver for the device that a plain file name leads to; null where it leads to none.</summary>
+    public BlockDriver? FindForDevice(string filename)
+        => _byName.Values.Select(d => (Driver: d, Score: d.ProbeDevice(filename))).MaxBy(d => d.Score) is { Score: > 0 } best ? best.Driver : null;
 
     /// <summary>The driver that a file name's prefix selects.</summary>
     public BlockDriver? FindByPrefix(string prefix) => _byName.Values.FirstOrDefault(d => d.ProtocolPrefixes.Contains(prefix));

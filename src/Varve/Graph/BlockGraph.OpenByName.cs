@@ -87,6 +87,7 @@ internal sealed partial class BlockGraph
 
     private async ValueTask<BlockDriver> GuessAsync(BlockNode file, string filename, CancellationToken cancellationToken)
     {
+        if (!file.HasMedium && Drivers.Find("raw") is { } raw) return raw;
         byte[] head = ArrayPool<byte>.Shared.Rent(ImageProbe.HeadLength);
         try
         {
@@ -115,7 +116,9 @@ internal sealed partial class BlockGraph
 
     internal BlockDriver DriverOfName(string filename)
     {
-        string prefix = FileNames.PrefixOf(filename) ?? File;
+        string? prefix = FileNames.PrefixOf(filename);
+        if (prefix is null && Drivers.FindForDevice(filename) is { } device) return device;
+        prefix ??= File;
         return Drivers.FindByPrefix(prefix) ?? throw new BlockException(BlockErrorKind.Invalid, $"Unknown protocol '{prefix}'");
     }
 

@@ -62,6 +62,9 @@ internal abstract partial class BlockNode : IBlockParent
     /// <summary>Whether the node is in its graph: false while it is being opened and once it is closed.</summary>
     public bool IsOpened { get; internal set; }
 
+    /// <summary>Whether there is something to read and write: false for a drive without a disc.</summary>
+    public virtual bool HasMedium => true;
+
     /// <summary>Whether a node that is read-only now opens for writing when a parent needs it (<c>auto-read-only</c>).</summary>
     public virtual bool CanBecomeWritable => false;
 

@@ -8,6 +8,15 @@ internal enum PreallocationMode { Off, Metadata, Falloc, Full }
 
 internal static class PreallocationModeText
 {
+    /// <summary>QMP's word.</summary>
+    public static string Word(this PreallocationMode mode) => mode switch
+    {
+        PreallocationMode.Off => "off",
+        PreallocationMode.Metadata => "metadata",
+        PreallocationMode.Falloc => "falloc",
+        _ => "full",
+    };
+
     /// <summary>The mode of QMP's word; none given is <c>off</c>.</summary>
     /// <exception cref="BlockException">There is no such mode.</exception>
     public static PreallocationMode Parse(string? word) => word switch

@@ -17,6 +17,8 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
 
     public override bool? IsDirty => _file.IsDirty;
 
+    public override bool ReadsZeroWhenNew => _file.ReadsZeroWhenNew;
+
     /// <summary>Whether the node shows its child unchanged.</summary>
     public bool IsWhole => _offset == 0 && _size is null;
 

@@ -6,6 +6,9 @@ namespace Varve.Interop.Linux;
 /// <summary>What lseek(2) looks for.</summary>
 internal enum SeekTarget
 {
+    /// <summary>SEEK_END: the end of the file.</summary>
+    End = 2,
+
     /// <summary>SEEK_DATA: the first data at or after an offset; ENXIO when there is none.</summary>
     Data = 3,
 

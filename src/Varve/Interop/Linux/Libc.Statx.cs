@@ -26,6 +26,12 @@ internal struct Statx
 
     /// <summary>S_ISREG.</summary>
     public readonly bool IsRegularFile => (Mode & 0xF000) == 0x8000;
+
+    /// <summary>S_ISBLK.</summary>
+    public readonly bool IsBlockDevice => (Mode & 0xF000) == 0x6000;
+
+    /// <summary>S_ISCHR.</summary>
+    public readonly bool IsCharacterDevice => (Mode & 0xF000) == 0x2000;
 }
 
 /// <summary>What statx(2) is asked for.</summary>
@@ -38,10 +44,16 @@ internal enum StatxMask : uint
 
 internal static partial class Libc
 {
-    private const int EmptyPath = 0x1000;   // AT_EMPTY_PATH
+    private const int EmptyPath = 0x1000, WorkingDirectory = -100;   // AT_EMPTY_PATH, AT_FDCWD
 
     /// <summary>statx(2) of an open file: 0, or -1.</summary>
     internal static int Fstatx(SafeFileHandle file, StatxMask mask, out Statx result) => Fstatx(file, "", EmptyPath, mask, out result);
+
+    /// <summary>statx(2) of a name, links followed: 0, or -1.</summary>
+    internal static int Statx(string path, out Statx result) => Statx(WorkingDirectory, path, flags: 0, StatxMask.BasicStats, out result);
+
+    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Statx(int directory, string path, int flags, StatxMask mask, out Statx result);
 
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Fstatx(SafeFileHandle directory, string path, int flags, StatxMask mask, out Statx result);

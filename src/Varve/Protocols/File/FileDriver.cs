@@ -5,15 +5,18 @@ using Varve.Options;
 
 namespace Varve.Protocols.File;
 
-/// <summary><c>file</c>: regular files of the host.</summary>
-internal sealed class FileDriver : BlockDriver
+/// <summary><c>file</c>: regular files of the host. The engine of its devices' drivers too.</summary>
+internal class FileDriver : BlockDriver
 {
-    private const string Prefix = "file:";
-
     private readonly Func<string, HostFileAccess, FdSets, HostFile> _open;
 
     public FileDriver()
-        : this(HostFile.Open)
+        : this(HostFileKind.Regular)
+    {
+    }
+
+    protected FileDriver(HostFileKind kind)
+        : this((filename, access, fdSets) => HostFile.Open(filename, access, fdSets, kind))
     {
     }
 
@@ -22,7 +25,7 @@ internal sealed class FileDriver : BlockDriver
 
     public override string Name => "file";
 
-    public override IReadOnlyList<string> ProtocolPrefixes => ["file"];
+    public override IReadOnlyList<string> ProtocolPrefixes => [Name];
 
     public override IReadOnlyList<OptionMember> Options =>
     [
@@ -32,17 +35,19 @@ internal sealed class FileDriver : BlockDriver
         OptionMember.Optional("aio", s_aio),
         OptionMember.Optional("aio-max-batch", OptionType.Int),
         OptionMember.Optional("drop-cache", OptionType.Bool),
+        OptionMember.Optional("x-check-cache-dropped", OptionType.Bool) with { Features = ["unstable"] },
     ];
 
     private static readonly EnumType s_aio = new("BlockdevAioOptions", ["threads", "native", "io_uring"]);
 
     public override IReadOnlyList<string> StrongOptions => ["filename"];
 
-    public override IReadOnlyList<OptionMember> CreateOptions => FileCreation.Options;
+    public override IReadOnlyList<OptionMember>? CreateOptions => FileCreation.Options;
 
     public override JsonObject ParseFilename(string filename)
     {
-        string path = filename.StartsWith(Prefix, StringComparison.Ordinal) ? filename[Prefix.Length..] : filename;
+        string prefix = Name + ":";
+        string path = filename.StartsWith(prefix, StringComparison.Ordinal) ? filename[prefix.Length..] : filename;
 
         // Without its prefix a name like "a:b" must not look as if it had another one.
         return new() { ["filename"] = path.Length < filename.Length && FileNames.HasPrefix(path) ? "./" + path : path };
@@ -52,7 +57,7 @@ internal sealed class FileDriver : BlockDriver
     {
         if (opening.TakeString("filename") is not { Length: > 0 } filename)
         {
-            throw new BlockException(BlockErrorKind.Invalid, "The 'file' block driver requires a file name");
+            throw new BlockException(BlockErrorKind.Invalid, $"The '{Name}' block driver requires a file name");
         }
 
         if (opening.TakeString("pr-manager") is { } manager)
@@ -74,6 +79,7 @@ internal sealed class FileDriver : BlockDriver
         // neither changes anything for requests that are served one by one on the spot.
         opening.TakeSize("aio-max-batch");
         opening.TakeBool("drop-cache");
+        opening.TakeBool("x-check-cache-dropped");
 
         // With auto-read-only a writer, when there is one, gets the file opened again for it.
         var access = new HostFileAccess(Writable: settings is { ReadOnly: false, AutoReadOnly: false }, settings.CacheDirect);

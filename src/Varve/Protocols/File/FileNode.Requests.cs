@@ -62,10 +62,23 @@ internal sealed partial class FileNode
 
     protected override async ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
     {
+        if (IsDevice)
+        {
+            RefuseOtherLength(length, preallocation);
+            return;
+        }
+
         HostFile file = _file;
         await BlockingThreads.Shared.RunAsync(() => FileSpace.Resize(file, length, preallocation)).ConfigureAwait(false);
         Volatile.Write(ref _length, length);
         Interlocked.Increment(ref _written);
+    }
+
+    private void RefuseOtherLength(long length, PreallocationMode preallocation)
+    {
+        if (preallocation != PreallocationMode.Off) throw Refused($"Unsupported preallocation mode '{preallocation.Word()}'");
+        if (length != Length) throw Refused("Cannot resize device files");
+        BlockException Refused(string message) => new(BlockErrorKind.Unsupported, message) { NodeName = NodeName };
     }
 
     /// <summary>Does an operation in the calling thread, which may block.</summary>
@@ -93,7 +106,7 @@ internal sealed partial class FileNode
                 ZeroUnmap(offset, length);
                 break;
             case FileOperation.Discard:
-                if (_file.TryPunchHole(offset, length)) Changed(end: 0);
+                if (_file.TryDiscard(offset, length)) Changed(end: 0);
                 break;
         }
     }

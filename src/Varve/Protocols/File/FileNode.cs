@@ -13,7 +13,7 @@ namespace Varve.Protocols.File;
 //      before they are used, and old ones given up after. When the descriptor changes, the new one has all its locks before the
 //      old one is closed.
 
-/// <summary>A regular file of the host.</summary>
+/// <summary>A regular file or a device of the host.</summary>
 internal sealed partial class FileNode : BlockNode
 {
     private readonly ImageLocking _locking;
@@ -37,9 +37,16 @@ internal sealed partial class FileNode : BlockNode
     /// <summary>Whether the file is open for writing now; with <c>auto-read-only</c> it is while somebody may write.</summary>
     internal bool IsOpenForWriting => _file.Access.Writable;
 
-    /// <summary>Whole sectors: what lies between the file's end and the last sector's reads as zeros.</summary>
+    /// <summary>Whether it is a device, whose length nobody changes and which holds what it held before.</summary>
+    internal bool IsDevice => _file.Kind != HostFileKind.Regular;
+
+    public override bool HasMedium => _file.HasMedium;
+
+    public override bool ReadsZeroWhenNew => !IsDevice;
+
     internal override string? FindHostPath() => _file.FindPath();
 
+    /// <summary>Whole sectors: what lies between the file's end and the last sector's reads as zeros.</summary>
     public override long Length => Align.Up(Volatile.Read(ref _length), Align.SectorSize);
 
     public override int RequestAlignment => _file.Alignment;
@@ -48,8 +55,9 @@ internal sealed partial class FileNode : BlockNode
 
     public override ValueTask<long?> GetAllocatedSizeAsync(CancellationToken cancellationToken) => new(_file.AllocatedSize);
 
-    public override JsonObject GetSpecificInfo()
+    public override JsonObject? GetSpecificInfo()
     {
+        if (IsDevice) return null;
         var data = new JsonObject();
         if (_file.ExtentSizeHint is > 0 and uint hint) data["extent-size-hint"] = hint;
         return new JsonObject { ["type"] = "file", ["data"] = data };

@@ -7,6 +7,19 @@ namespace Varve.Protocols.File;
 /// <param name="Direct">Past the page cache.</param>
 internal readonly record struct HostFileAccess(bool Writable, bool Direct);
 
+/// <summary>What a name must lead to: each kind has a driver of its own.</summary>
+internal enum HostFileKind
+{
+    /// <summary>A regular file: <c>file</c>.</summary>
+    Regular,
+
+    /// <summary>A block or character device: <c>host_device</c>.</summary>
+    Device,
+
+    /// <summary>A drive whose medium may be out: <c>host_cdrom</c>.</summary>
+    Cdrom,
+}
+
 /// <summary>A run of data, or of hole, in a host file.</summary>
 /// <param name="IsData">Whether the file system stores something for it.</param>
 /// <param name="End">Where it ends: bytes from the start of the file; <see cref="long.MaxValue"/> for a hole without end.</param>
@@ -20,6 +33,11 @@ internal abstract class HostFile : IDisposable
     public abstract SafeFileHandle Handle { get; }
 
     public abstract HostFileAccess Access { get; }
+
+    public virtual HostFileKind Kind => HostFileKind.Regular;
+
+    /// <summary>Whether a drive has its disc in; everything else has.</summary>
+    public virtual bool HasMedium => true;
 
     /// <summary>What offsets, lengths and addresses must be multiples of; 1 through the page cache.</summary>
     public abstract int Alignment { get; }
@@ -52,6 +70,9 @@ internal abstract class HostFile : IDisposable
 
     /// <summary>Gives the space of a range back; it reads as zeros afterwards. The length stays.</summary>
     public abstract bool TryPunchHole(long offset, long length);
+
+    /// <summary>Says that a range is no longer needed; it reads as anything afterwards. The length stays.</summary>
+    public virtual bool TryDiscard(long offset, long length) => TryPunchHole(offset, length);
 
     /// <summary>Makes a range read as zeros and keeps its space; the file grows to its end.</summary>
     public abstract bool TryZeroRange(long offset, long length);
@@ -101,10 +122,10 @@ internal abstract class HostFile : IDisposable
         => filename.Contains('\0') ? throw BlockException.FromErrno(Errno.EINVAL, "Could not create a file whose name has a NUL in it")
             : OperatingSystem.IsLinux() ? LinuxFile.CreateOrOpen(filename, fdSets) : PortableFile.CreateOrOpen(filename);
 
-    /// <summary>Opens an existing file by the best means of this platform.</summary>
-    /// <exception cref="BlockException"><c>Could not open 'x': ...</c>, or not a regular file.</exception>
+    /// <summary>Opens an existing file or device by the best means of this platform.</summary>
+    /// <exception cref="BlockException"><c>Could not open 'x': ...</c>, or not of the kind wanted.</exception>
     /// <remarks>A system call would see a name with a NUL in it end there: another file than the one that was allowed.</remarks>
-    public static HostFile Open(string filename, HostFileAccess access, FdSets fdSets)
+    public static HostFile Open(string filename, HostFileAccess access, FdSets fdSets, HostFileKind kind = HostFileKind.Regular)
         => filename.Contains('\0') ? throw BlockException.FromErrno(Errno.EINVAL, "Could not open a file whose name has a NUL in it")
-            : OperatingSystem.IsLinux() ? LinuxFile.OpenExisting(filename, access, fdSets) : PortableFile.OpenExisting(filename, access);
+            : OperatingSystem.IsLinux() ? LinuxFile.OpenExisting(filename, access, fdSets, kind) : PortableFile.OpenExisting(filename, access);
 }

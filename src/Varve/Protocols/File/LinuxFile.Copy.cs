@@ -3,7 +3,7 @@ using Varve.Interop.Linux;
 
 namespace Varve.Protocols.File;
 
-internal sealed partial class LinuxFile
+internal partial class LinuxFile
 {
     /// <inheritdoc/>
     public override bool TryCopyFrom(HostFile source, long sourceOffset, long offset, long length)

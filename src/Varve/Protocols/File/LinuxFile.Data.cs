@@ -5,7 +5,7 @@ using Varve.IO;
 namespace Varve.Protocols.File;
 
 /// <content>Reading, writing, space. Every transfer goes on after a signal or a short transfer until it is complete.</content>
-internal sealed partial class LinuxFile
+internal partial class LinuxFile
 {
     private const int LargestAlignment = 4096;
 
@@ -200,7 +200,7 @@ internal sealed partial class LinuxFile
     }
 
     /// <summary>The alignment direct I/O needs: what the kernel says, or the smallest with which a read works.</summary>
-    private int FindAlignment(Statx status)
+    protected virtual int FindAlignment(Statx status)
     {
         if ((status.Mask & StatxMask.DirectIOAlignment) != 0 && status.DirectOffsetAlignment != 0)
         {
@@ -220,6 +220,6 @@ internal sealed partial class LinuxFile
 
     private static ReadOnlySpan<byte> Piece(ReadOnlySpan<byte> buffer) => buffer.Length <= LargestTransfer ? buffer : buffer[..LargestTransfer];
 
-    private static BlockException Failed(int errno, long? offset)
+    protected static BlockException Failed(int errno, long? offset)
         => new(Errno.KindOf(errno), Errno.Text(errno)) { Errno = errno, Offset = offset };
 }

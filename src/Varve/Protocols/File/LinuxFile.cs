@@ -5,14 +5,14 @@ using Varve.Interop.Linux;
 namespace Varve.Protocols.File;
 
 /// <summary>A host file by Linux's system calls: opening, closing, locks. The data lies in the other part.</summary>
-internal sealed partial class LinuxFile : HostFile
+internal partial class LinuxFile : HostFile
 {
     private readonly string _filename;
     private readonly FdSets _fdSets;
     private readonly long? _fdSet;   // the set that Handle is a duplicate out of
     private int _closed;
 
-    private LinuxFile(string filename, SafeFileHandle handle, HostFileAccess access, FdSets fdSets, long? fdSet)
+    protected LinuxFile(string filename, SafeFileHandle handle, HostFileAccess access, FdSets fdSets, long? fdSet)
     {
         _filename = filename;
         Handle = handle;
@@ -32,12 +32,12 @@ internal sealed partial class LinuxFile : HostFile
 
     public override long? AllocatedSize => (long)Stat().Blocks * 512;
 
-    public static LinuxFile OpenExisting(string filename, HostFileAccess access, FdSets fdSets)
+    public static LinuxFile OpenExisting(string filename, HostFileAccess access, FdSets fdSets, HostFileKind kind = HostFileKind.Regular)
     {
         OpenFlags flags = FlagsFor(access);
         long? fdSet = FdSets.ParseName(filename);
         SafeFileHandle handle = fdSet is { } set ? DuplicateFrom(fdSets, set, flags, filename) : OpenPath(filename, flags, filename);
-        return Check(new LinuxFile(filename, handle, access, fdSets, fdSet));
+        return Check(Make(kind, filename, handle, access, fdSets, fdSet));
     }
 
     /// <summary>Creates the file, or opens the one that is there, without truncating it.</summary>
@@ -55,10 +55,10 @@ internal sealed partial class LinuxFile : HostFile
     /// <summary>A descriptor set gives another of its descriptors; other files are opened again through the descriptor we hold.</summary>
     public override HostFile Reopen(HostFileAccess access)
     {
-        if (_fdSet is not null) return OpenExisting(_filename, access, _fdSets);
+        if (_fdSet is not null) return OpenExisting(_filename, access, _fdSets, Kind);
         string ours = $"/proc/self/fd/{Handle.DangerousGetHandle()}";
-        return Check(new LinuxFile(
-            _filename, OpenPath(System.IO.Path.Exists(ours) ? ours : _filename, FlagsFor(access), _filename), access, _fdSets, null));
+        return Check(Make(
+            Kind, _filename, OpenPath(System.IO.Path.Exists(ours) ? ours : _filename, FlagsFor(access), _filename), access, _fdSets, null));
     }
 
     public override int TryLock(long offset)
@@ -132,16 +132,17 @@ internal sealed partial class LinuxFile : HostFile
         throw CannotOpen(name, flags, errno);
     }
 
+    private static LinuxFile Make(HostFileKind kind, string filename, SafeFileHandle handle, HostFileAccess access, FdSets fdSets, long? fdSet)
+        => kind == HostFileKind.Regular
+            ? new LinuxFile(filename, handle, access, fdSets, fdSet)
+            : new LinuxDevice(kind, filename, handle, access, fdSets, fdSet);
+
     private static LinuxFile Check(LinuxFile file)
     {
         try
         {
             Statx status = file.Stat();
-            if (!status.IsRegularFile)
-            {
-                throw new BlockException(BlockErrorKind.Invalid, $"'file' driver requires '{file._filename}' to be a regular file");
-            }
-
+            file.RequireKind(status, file._filename);
             if (file.Access.Direct) file._alignment = file.FindAlignment(status);
             return file;
         }
@@ -150,6 +151,12 @@ internal sealed partial class LinuxFile : HostFile
             file.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Refuses what this is not made for, and learns what there is to know about it.</summary>
+    protected virtual void RequireKind(Statx status, string filename)
+    {
+        if (!status.IsRegularFile) throw new BlockException(BlockErrorKind.Invalid, $"'file' driver requires '{filename}' to be a regular file");
     }
 
     private Statx Stat()
