@@ -12,7 +12,7 @@ namespace Varve.Qmp.Schema;
 internal static class BitmapTypes
 {
     /// <summary>A bitmap of a node.</summary>
-    public static ObjectType Named { get; } = new("BlockDirtyBitmap", [Required("node", Str), Required("name", Str)]);
+    public static ObjectType Named => BlockdevSchema.Bitmap;
 
     /// <summary>A bitmap of the node at hand by its name, or one of another node.</summary>
     public static AlternateType NamedOrLocal { get; } = new("BlockDirtyBitmapOrStr", [("local", Str), ("external", Named)]);

@@ -103,13 +103,18 @@ internal sealed class DirtyBitmap
 
     /// <summary>The first run of marked bytes at or after an offset; it ends at the end of the bitmap at the latest.</summary>
     /// <returns>False when nothing is marked from there on.</returns>
-    public bool TryFindDirty(long from, out long offset, out long length)
+    public bool TryFindDirty(long from, out long offset, out long length) => TryFindDirty(from, Length, out offset, out length);
+
+    /// <summary>The first run of marked bytes of a range; it ends at the end of the range at the latest.</summary>
+    /// <returns>False when nothing in the range is marked.</returns>
+    public bool TryFindDirty(long from, long end, out long offset, out long length)
     {
         (offset, length) = (0, 0);
-        long first = Find(from >> GranularityBits, isSet: true);
-        if (first >= GranuleCount) return false;
+        end = Math.Min(end, Length);
+        long endGranule = Align.Count(end, Granularity), first = Find(from >> GranularityBits, isSet: true, endGranule);
+        if (first >= endGranule) return false;
         offset = Math.Max(from, first << GranularityBits);
-        length = Math.Min(Find(first, isSet: false) << GranularityBits, Length) - offset;
+        length = Math.Min(Find(first, isSet: false, endGranule) << GranularityBits, end) - offset;
         return length > 0;
     }
 
@@ -234,11 +239,13 @@ internal sealed class DirtyBitmap
         }
     }
 
-    /// <summary>The first granule from <paramref name="granule"/> on that is marked, or is not; the number of granules when there is none.</summary>
-    private long Find(long granule, bool isSet)
+    private long Find(long granule, bool isSet) => Find(granule, isSet, GranuleCount);
+
+    /// <summary>The first granule from <paramref name="granule"/> on that is marked, or is not; <paramref name="end"/> when there is none before it.</summary>
+    private long Find(long granule, bool isSet, long end)
     {
         ulong[]?[] pages = _pages;
-        long end = Math.Min(GranuleCount, (long)pages.Length << PageBits);
+        end = Math.Min(end, (long)pages.Length << PageBits);
         while (granule < end)
         {
             if (pages[granule >> PageBits] is not { } page)

@@ -25,6 +25,8 @@ internal sealed class BlockDrivers(IEnumerable<BlockDriver> drivers)
         new Filters.BlkLogWrites.BlkLogWritesDriver(),
         new Filters.BlkVerify.BlkVerifyDriver(),
         new Filters.Compress.CompressDriver(),
+        new Filters.CopyBeforeWrite.CopyBeforeWriteDriver(),
+        new Filters.CopyBeforeWrite.SnapshotAccessDriver(),
         new Filters.CopyOnRead.CopyOnReadDriver(),
         new Filters.Preallocate.PreallocateDriver(),
         new Filters.Quorum.QuorumDriver(),

@@ -147,6 +147,9 @@ internal abstract partial class BlockNode : IBlockParent
     /// <summary>A drained section begins: let go requests that are held back (throttled, waiting for a reconnect).</summary>
     public virtual void OnDrainBegin() { }
 
+    /// <summary>Something beside requests that must come to rest in a drained section: work that a request left behind. Null when at rest.</summary>
+    public virtual Task? DrainPoll() => null;
+
     /// <summary>The drained section has ended.</summary>
     public virtual void OnDrainEnd() { }
 

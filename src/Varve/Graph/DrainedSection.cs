@@ -25,6 +25,11 @@ internal sealed class DrainedSection : IDisposable
         foreach (BlockBackend backend in backends) backend.Quiesce();
         foreach (BlockNode node in section._nodes) node.OnDrainBegin();
         foreach (BlockBackend backend in backends) await backend.WaitIdleAsync().ConfigureAwait(false);
+        foreach (BlockNode node in section._nodes)
+        {
+            while (node.DrainPoll() is { } busy) await busy.ConfigureAwait(false);
+        }
+
         return section;
     }
 

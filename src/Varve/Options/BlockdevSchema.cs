@@ -25,6 +25,10 @@ internal static class BlockdevSchema
     /// <summary>How much of new space is made ready at once.</summary>
     public static EnumType Preallocation { get; } = new("PreallocMode", ["off", "metadata", "falloc", "full"]);
 
+    /// <summary>A bitmap of a node.</summary>
+    public static ObjectType Bitmap { get; } = new("BlockDirtyBitmap",
+        [OptionMember.Required("node", OptionType.Str), OptionMember.Required("name", OptionType.Str)]);
+
     public static EnumType OnOffAuto { get; } = new("OnOffAuto", ["auto", "on", "off"]);
 
     /// <summary>The options of a node: what every driver has, then the driver's own.</summary>
