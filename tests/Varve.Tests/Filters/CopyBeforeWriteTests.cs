@@ -249,14 +249,18 @@ public sealed class CopyBeforeWriteTests
     }
 
     [Fact]
-    public async Task Nobody_else_writes_the_target_or_around_the_filter()
+    public async Task Nobody_writes_around_the_filter_or_resizes_the_target()
     {
         await using JobFixture fixture = await OpenAsync();
         await fixture.OpenGuestAsync("cbw");
-        foreach (string node in new[] { "source", "kept" })
+        foreach ((string node, BlockPermissions needed, string name) in new[]
+                 {
+                     ("source", BlockPermissions.Write, "write"), ("source", BlockPermissions.Resize, "resize"), ("kept", BlockPermissions.Resize, "resize"),
+                 })
         {
-            var refused = await Assert.ThrowsAsync<BlockException>(() => fixture.OpenGuestAsync(node));
-            Assert.StartsWith($"Permission conflict on node '{node}': permissions 'write' are both required by", refused.Message, StringComparison.Ordinal);
+            var refused = await Assert.ThrowsAsync<BlockException>(
+                async () => await fixture.Graph.OpenBackendAsync(fixture.Graph.FindNode(node)!, needed, BlockPermissions.All));
+            Assert.StartsWith($"Permission conflict on node '{node}': permissions '{name}' are both required by", refused.Message, StringComparison.Ordinal);
         }
     }
 

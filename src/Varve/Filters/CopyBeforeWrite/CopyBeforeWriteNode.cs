@@ -44,13 +44,13 @@ internal sealed partial class CopyBeforeWriteNode(NodeOpening opening) : FilterN
 
     protected internal override string? GetExactFilename(bool hasStrongOptions) => Child?.Node.ExactFilename;
 
-    // Differs from QEMU: it lets others write the target, and the snapshot with it.
-
-    /// <summary>The target is ours alone to change; nobody writes around a filter that a writer uses.</summary>
+    /// <summary>Nobody writes around a filter that a writer uses, and nobody else resizes the target.</summary>
+    /// <remarks>Writing the target is shared all the same: a target whose backing image is the filtered node passes on to it what is shared
+    /// here, and could not be there beside the guest otherwise.</remarks>
     public override (BlockPermissions Needed, BlockPermissions Shared) GetChildPermissions(
         string name, ChildRole role, BlockPermissions needed, BlockPermissions shared, bool readOnly)
     {
-        if ((role & ChildRole.Filtered) == 0) return (BlockPermissions.Write, BlockPermissions.ConsistentRead | BlockPermissions.WriteUnchanged);
+        if ((role & ChildRole.Filtered) == 0) return (BlockPermissions.Write, BlockPermissions.All & ~BlockPermissions.Resize);
         return (needed & BlockPermissions.Write) == 0
             ? (needed, shared)
             : (needed | BlockPermissions.ConsistentRead, shared & ~(BlockPermissions.Write | BlockPermissions.Resize));
