@@ -137,7 +137,7 @@ internal sealed class CommitCommand : ImgCommand
         }
         catch (BlockException e)
         {
-            throw ToolException.From($"Could not empty {name}: ", e);
+            throw ToolException.From($"Failed to empty {name}: ", e);
         }
     }
 }

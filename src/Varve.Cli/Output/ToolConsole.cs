@@ -31,10 +31,10 @@ internal sealed class ToolConsole(string programName, TextWriter output, TextWri
         IsTerminal = !Console.IsOutputRedirected,
     };
 
-    /// <summary><c>PROGRAM: message</c>, then the hint's lines as they are.</summary>
+    /// <summary><c>PROGRAM: message</c>, so for each line of it, then the hint's lines as they are.</summary>
     public void ReportError(string message, string? hint = null)
     {
-        string text = $"{ProgramName}: {message}\n";
+        string text = $"{ProgramName}: {message.Replace("\n", $"\n{ProgramName}: ", StringComparison.Ordinal)}\n";
         if (hint is not null) text += hint + "\n";
         WriteError(text);
     }
@@ -49,7 +49,7 @@ internal sealed class ToolConsole(string programName, TextWriter output, TextWri
     public void ShowFindings(BlockGraph graph)
     {
         graph.ImageCorrupted += corruption => WriteError(corruption.Text + "\n");
-        graph.RepairReported += line => WriteError(line + "\n");
+        graph.NoticeGiven += line => WriteError(line + "\n");
     }
 
     /// <summary>Text for standard error as it is.</summary>

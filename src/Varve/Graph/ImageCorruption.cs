@@ -14,10 +14,10 @@ internal sealed partial class BlockGraph
     /// <summary>Raised on the thread of the request that found it; handlers return at once.</summary>
     public event Action<ImageCorruption>? ImageCorrupted;
 
-    /// <summary>A line about an image that is repaired because it was not closed cleanly; raised while it is opened for writing.</summary>
-    public event Action<string>? RepairReported;
+    /// <summary>A line about what a format did to an image unasked, or could not do: repairs of one that was not closed cleanly.</summary>
+    public event Action<string>? NoticeGiven;
 
-    internal void OnRepairReported(string line) => RepairReported?.Invoke(line);
+    internal void OnNotice(string line) => NoticeGiven?.Invoke(line);
 
     internal void OnImageCorrupted(ImageCorruption corruption) => ImageCorrupted?.Invoke(corruption);
 }

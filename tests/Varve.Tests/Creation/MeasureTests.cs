@@ -27,6 +27,7 @@ public sealed class MeasureTests : IDisposable
             }
         }
 
+        data.Add("qcow2", "", $"{2L << 50}");      // more than can be created, with everything allocated
         data.Add("raw", "", "1000");
         data.Add("raw", "", "1073741824");
         return data;

@@ -71,11 +71,17 @@ internal sealed class WriteCommand : IoCommand
         using IOBuffer buffer = Fill(engine, isZero ? 0 : (int)length, pattern, source, out Memory<byte> data);
         TimeSpan? elapsed = await IoRequest.TimeAsync(engine, Name, () =>
             isZero ? engine.Image.WriteZeroesAsync(offset, length, IoRequest.Flags(engine, isFua, mayUnmap, noFallback), cancellationToken)
-            : isVmState ? engine.Image.WriteVmStateAsync(offset, data, cancellationToken)
+            : isVmState ? WriteVmStateAsync(engine, offset, data, cancellationToken)
             : engine.Image.WriteAsync(offset, data, IoRequest.Flags(engine, isFua, isCompressed), cancellationToken)).ConfigureAwait(false);
         if (elapsed is null) return false;
         IoRequest.Report(engine, printing, "wrote", offset, length, elapsed.Value, default);
         return true;
+    }
+
+    private static async ValueTask WriteVmStateAsync(IoEngine engine, long offset, Memory<byte> data, CancellationToken cancellationToken)
+    {
+        await engine.Image.WriteVmStateAsync(offset, data, cancellationToken).ConfigureAwait(false);
+        if (engine.IsWriteThrough) await engine.Image.FlushAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private static void Refuse(bool isWrong, string message)

@@ -61,12 +61,15 @@ internal sealed partial class ClusterAllocator
     public async ValueTask<Run> AllocateAsync(int wanted, string purpose, CancellationToken cancellationToken)
     {
         await LowerReadyAsync(cancellationToken).ConfigureAwait(false);
+        await _image.File.Node.DebugEventAsync(BlkdebugEvent.ClusterAlloc).ConfigureAwait(false);
         while (true)
         {
             int tableIndex = await ReachAsync(_hint, cancellationToken).ConfigureAwait(false);
             if (!HasBlock(tableIndex))
             {
-                await CreateBlockAsync(tableIndex, _hint, cancellationToken).ConfigureAwait(false);
+                // Behind the run that is about to be taken, which so keeps its place and the image its order.
+                long last = (((long)tableIndex + 1) << _blockBits) - 1;
+                await CreateBlockAsync(tableIndex, Math.Min(_hint + wanted, last), cancellationToken).ConfigureAwait(false);
                 continue;
             }
 
@@ -82,6 +85,7 @@ internal sealed partial class ClusterAllocator
                 }
 
                 await CheckAllocationAsync(cluster, count, purpose, cancellationToken).ConfigureAwait(false);
+                await AnnounceRaiseAsync().ConfigureAwait(false);
                 _hint = cluster + count;
                 SetRefcounts(block, first, count, 1);
                 return TakeRun(cluster, count);
@@ -97,6 +101,7 @@ internal sealed partial class ClusterAllocator
     public async ValueTask<Run> AllocateContiguousAsync(int count, string purpose, CancellationToken cancellationToken)
     {
         await LowerReadyAsync(cancellationToken).ConfigureAwait(false);
+        await _image.File.Node.DebugEventAsync(BlkdebugEvent.ClusterAlloc).ConfigureAwait(false);
         while (true)
         {
             long start = await FindFreeRunAsync(count, cancellationToken).ConfigureAwait(false);
@@ -115,6 +120,7 @@ internal sealed partial class ClusterAllocator
             }
 
             await CheckAllocationAsync(start, count, purpose, cancellationToken).ConfigureAwait(false);
+            await AnnounceRaiseAsync().ConfigureAwait(false);
             await ChangeRefcountsAsync(start, count, +1, cancellationToken).ConfigureAwait(false);
             if (_hint == start) _hint = start + count;
             return TakeRun(start, count);
@@ -200,7 +206,20 @@ internal sealed partial class ClusterAllocator
     }
 
     /// <summary>The file ends at <paramref name="end"/> now: what lies behind reads as zeros when it is written again.</summary>
-    public void OnFileCut(long end) => _highWater = Math.Min(_highWater, end);
+    public void OnFileCut(long end)
+    {
+        _highWater = Math.Min(_highWater, end);
+        lock (_image.TableLock) UnwrittenEnd = Math.Min(UnwrittenEnd, end);
+    }
+
+    /// <summary>Where the last cluster ends whose zeros at its end were left to the file.</summary>
+    public long UnwrittenEnd { get; private set; }
+
+    /// <summary>A cluster that ends at <paramref name="end"/> was not written to its end.</summary>
+    public void OnZerosLeftOut(long end)
+    {
+        lock (_image.TableLock) UnwrittenEnd = Math.Max(UnwrittenEnd, end);
+    }
 
     /// <summary>Adds to the metadata map what the refcount structure takes. Needs the table lock.</summary>
     public void MapMetadata(MetadataMap map)
@@ -222,8 +241,16 @@ internal sealed partial class ClusterAllocator
         return new Run(host, count, isFresh);
     }
 
+    /// <summary>Refcounts are about to be raised. As in the reference that is announced whether or not their block is in memory already.</summary>
+    private async ValueTask AnnounceRaiseAsync()
+    {
+        await _image.File.Node.DebugEventAsync(BlkdebugEvent.RefblockAlloc).ConfigureAwait(false);
+        await _image.File.Node.DebugEventAsync(BlkdebugEvent.RefblockLoad).ConfigureAwait(false);
+    }
+
     private async ValueTask LowerAsync(LostReference lost, CancellationToken cancellationToken)
     {
+        await _image.File.Node.DebugEventAsync(BlkdebugEvent.ClusterFree).ConfigureAwait(false);
         long first = lost.Host >> _clusterBits, last = (lost.Host + lost.Length - 1) >> _clusterBits;
         long freedFrom = -1;
         for (long cluster = first; cluster <= last + 1; cluster++)
@@ -362,7 +389,7 @@ internal sealed partial class ClusterAllocator
                 isFatal: true, $"Refblock offset {Qcow2Image.Hex(host.Value)} unaligned (reftable index: {Qcow2Image.Hex(tableIndex)})").ConfigureAwait(false);
         }
 
-        return await _blocks.GetPinnedAsync(host.Value, BlkdebugEvent.RefblockLoad, cancellationToken).ConfigureAwait(false);
+        return await _blocks.GetPinnedAsync(host.Value, BlkdebugEvent.None, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Makes the table long enough to count a cluster, and says which of its entries does.</summary>
@@ -377,7 +404,6 @@ internal sealed partial class ClusterAllocator
     private async ValueTask CreateBlockAsync(int tableIndex, long cluster, CancellationToken cancellationToken)
     {
         await CheckAllocationAsync(cluster, 1, "refcount block", cancellationToken).ConfigureAwait(false);
-        await _image.File.Node.DebugEventAsync(BlkdebugEvent.RefblockAlloc).ConfigureAwait(false);
         bool countsItself = cluster >> _blockBits == tableIndex;
         Run run = TakeRun(cluster, 1);
         TableSlice block = await _blocks.AddPinnedAsync(run.Host, cancellationToken).ConfigureAwait(false);
@@ -392,6 +418,10 @@ internal sealed partial class ClusterAllocator
 
         _blocks.Unpin(block);
         if (_hint == cluster) _hint = cluster + 1;
+
+        // Now, so that a disk that refuses it fails the request that needs the block: one flush for all the clusters it counts.
+        await _image.File.Node.DebugEventAsync(BlkdebugEvent.RefblockAllocWrite).ConfigureAwait(false);
+        await _image.WritebackAsync(WritebackScope.Refcounts, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Moves the refcount table to a longer place behind everything it can count, together with the blocks that count that place.</summary>
@@ -444,6 +474,7 @@ internal sealed partial class ClusterAllocator
         BlockNode file = _image.File.Node;
         long left = blockCount + tableClusters;
         using IOBuffer bytes = IOBuffer.Rent(ClusterSize);
+        await file.DebugEventAsync(BlkdebugEvent.RefblockAllocWriteBlocks).ConfigureAwait(false);
         for (int i = 0; i < blockCount; i++)
         {
             long host = (start + i) << _clusterBits;

@@ -24,6 +24,7 @@ internal sealed class Qcow2Creation
         _file = file;
         _data = data;
         _layout = new Qcow2Layout(options);
+        _layout.RefuseTooLarge();
         _headerCluster = BuildHeaderCluster();
     }
 

@@ -69,7 +69,6 @@ internal sealed partial class Qcow2Image
             }
             else
             {
-                await _file.Node.DebugEventAsync(BlkdebugEvent.ClusterAlloc).ConfigureAwait(false);
                 run = await _allocator.AllocateAsync(count, "data cluster", cancellationToken).ConfigureAwait(false);
             }
 
@@ -225,14 +224,16 @@ internal sealed partial class Qcow2Image
                 isFatal: true, $"L2 table offset {Hex(entry.Table.Value)} unaligned (L1 index: {Hex(l1Index)})").ConfigureAwait(false);
         }
 
-        if (!entry.IsAllocated || !entry.IsCopied) entry = await NewTableAsync(l1Index, entry, cancellationToken).ConfigureAwait(false);
+        if (!entry.IsAllocated || !entry.IsCopied) return await NewTableAsync(offset, entry, cancellationToken).ConfigureAwait(false);
         return await _l2.Slices.GetPinnedAsync(entry.Table.Value + _l2.SliceOffsetOf(offset), BlkdebugEvent.L2Load, cancellationToken)
             .ConfigureAwait(false);
     }
 
-    /// <summary>Gives an L1 entry a table of its own: empty, or a copy of one that snapshots share.</summary>
-    private async ValueTask<L1Entry> NewTableAsync(int l1Index, L1Entry old, CancellationToken cancellationToken)
+    /// <summary>Gives the L1 entry of a guest offset a table of its own: empty, or a copy of one that snapshots share.</summary>
+    /// <returns>The slice of it that maps the offset, pinned.</returns>
+    private async ValueTask<TableSlice> NewTableAsync(long offset, L1Entry old, CancellationToken cancellationToken)
     {
+        TableSlice slice;
         ClusterAllocator.Run run = await _allocator.AllocateAsync(1, "L2 table", cancellationToken).ConfigureAwait(false);
         try
         {
@@ -252,6 +253,10 @@ internal sealed partial class Qcow2Image
 
             await _file.Node.DebugEventAsync(BlkdebugEvent.L2AllocWrite).ConfigureAwait(false);
             await _file.Node.WriteAsync(run.Host, content.Memory, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+
+            int sliceOffset = (int)_l2.SliceOffsetOf(offset);
+            slice = await _l2.Slices.AddPinnedAsync(run.Host + sliceOffset, cancellationToken).ConfigureAwait(false);
+            content.Span.Slice(sliceOffset, slice.Bytes.Length).CopyTo(slice.Bytes);
         }
         catch
         {
@@ -259,10 +264,9 @@ internal sealed partial class Qcow2Image
             throw;
         }
 
-        L1Entry entry = L1Entry.Of(new(run.Host));
         lock (TableLock)
         {
-            _l2.L1[l1Index] = entry.Raw;
+            _l2.L1[_l2.L1IndexOf(offset)] = L1Entry.Of(new(run.Host)).Raw;
             MetadataMap.Add(run.Host, ClusterSize, MetadataKind.ActiveL2);
             if (old.IsAllocated)
             {
@@ -271,6 +275,6 @@ internal sealed partial class Qcow2Image
             }
         }
 
-        return entry;
+        return slice;
     }
 }

@@ -111,6 +111,6 @@ internal sealed partial class Qcow2Image
 
     private sealed class RepairLines(BlockGraph graph) : IProgress<string>
     {
-        public void Report(string value) => graph.OnRepairReported(value);
+        public void Report(string value) => graph.OnNotice(value);
     }
 }

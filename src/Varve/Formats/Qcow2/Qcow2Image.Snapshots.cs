@@ -96,17 +96,42 @@ internal sealed partial class Qcow2Image
         await ChangeOwnersAsync(async () =>
         {
             await ReplaceSnapshotTableAsync([.. _snapshots.Where((_, i) => i != index)], h => h, cancellationToken).ConfigureAwait(false);
-            await RemoveOwnerAsync(l1, CancellationToken.None).ConfigureAwait(false);
-            if (entry.L1Size > 0)
-            {
-                lock (TableLock) MetadataMap.Remove(entry.L1Table.Value, entry.L1Size * 8);
-                var table = new LostReference(entry.L1Table.Value, entry.L1Size * L1EntryBytes, DiscardReason.Snapshot);
-                await _allocator.ReleaseAsync(table, CancellationToken.None).ConfigureAwait(false);
-            }
-
+            await FreeSnapshotTableAsync().ConfigureAwait(false);
+            await FreeSnapshotAsync(entry, l1).ConfigureAwait(false);
             await RefreshCopiedFlagsAsync(CancellationToken.None).ConfigureAwait(false);
             await EndChangeOfOwnersAsync().ConfigureAwait(false);
         }, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>The table that the header named before is free. Where that fails it leaks, which is for the frame to repair.</summary>
+    private async ValueTask FreeSnapshotTableAsync()
+    {
+        try
+        {
+            await _allocator.LowerReadyAsync(CancellationToken.None).ConfigureAwait(false);
+            await WritebackAsync(WritebackScope.Refcounts, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            Graph.OnNotice($"qcow2_free_clusters failed: {e.Message}");
+        }
+    }
+
+    /// <summary>Gives up what a snapshot held that is in the snapshot table no more.</summary>
+    private async ValueTask FreeSnapshotAsync(SnapshotEntry entry, ulong[] l1)
+    {
+        try
+        {
+            await RemoveOwnerAsync(l1, CancellationToken.None).ConfigureAwait(false);
+            if (entry.L1Size == 0) return;
+            lock (TableLock) MetadataMap.Remove(entry.L1Table.Value, entry.L1Size * 8);
+            var table = new LostReference(entry.L1Table.Value, entry.L1Size * L1EntryBytes, DiscardReason.Snapshot);
+            await _allocator.ReleaseAsync(table, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            throw new BlockException(e.Kind, $"Failed to free the cluster and L1 table: {e.Message}", e) { Errno = e.Errno, NodeName = NodeName };
+        }
     }
 
     /// <inheritdoc/>

@@ -151,7 +151,11 @@ internal sealed partial class Qcow2Image
         if (reservation.Run.IsFresh && !IsEncrypted)
         {
             if (head > 0 && IsZeroForSure(reservation.First, start, head)) head = 0;
-            if (tail > 0 && IsZeroForSure(reservation.Last, offset + data.Length, tail)) tail = 0;
+            if (tail > 0 && IsZeroForSure(reservation.Last, offset + data.Length, tail))
+            {
+                tail = 0;
+                _allocator.OnZerosLeftOut(host + end - offset);
+            }
         }
 
         if (head + tail == 0)

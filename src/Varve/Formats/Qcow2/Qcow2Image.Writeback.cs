@@ -121,11 +121,11 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    /// <summary>Guest data and tables, durable: the data first.</summary>
+    /// <summary>Guest data and tables, durable: the data first. A file nobody has written since it was opened has nothing to make durable.</summary>
     private async ValueTask FlushFilesAsync(CancellationToken cancellationToken)
     {
         if (HasDataFile) await _data.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
-        await _file.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
+        if (_file.Node.HighestWrite > 0) await _file.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask WriteTablesAsync(List<TableWrite> writes, BlkdebugEvent announced, CancellationToken cancellationToken)
@@ -161,19 +161,34 @@ internal sealed partial class Qcow2Image
     private async ValueTask CloseTablesAsync()
     {
         if (!_isPreparedForWriting) return;   // nothing was written, and an image found dirty stays so
-        await SettleTablesAsync(CancellationToken.None).ConfigureAwait(false);
-        await FillLastSectorAsync().ConfigureAwait(false);
+        await SettleAtEndAsync().ConfigureAwait(false);
+        await FillEndAsync().ConfigureAwait(false);
         await MarkCleanAsync(CancellationToken.None).ConfigureAwait(false);
     }
 
-    /// <summary>A compressed cluster at the end of the file may end anywhere; readers look at whole sectors.</summary>
-    /// <remarks>A file tells its length in whole sectors, so giving it the length it tells fills the last one.</remarks>
-    private async ValueTask FillLastSectorAsync()
+    private async ValueTask SettleAtEndAsync()
     {
-        if (!_allocator.HasPacked) return;
         try
         {
-            await _file.Node.ResizeAsync(Align.Up(_file.Node.Length, SectorBytes), PreallocationMode.Off, CancellationToken.None).ConfigureAwait(false);
+            await SettleTablesAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (BlockException e) when (!_needsRepair && !_isUnusable)      // that was reported
+        {
+            string both = $"Failed to flush the L2 table cache: {e.Message}\nFailed to flush the refcount block cache: {e.Message}";
+            throw new BlockException(e.Kind, both, e) { Errno = e.Errno, NodeName = NodeName };
+        }
+    }
+
+    /// <summary>The file ends with its last cluster, though zeros at the end of that need not have been written; a compressed cluster
+    /// may end anywhere, but readers look at whole sectors.</summary>
+    /// <remarks>A file tells its length in whole sectors, so giving it the length it tells fills the last one.</remarks>
+    private async ValueTask FillEndAsync()
+    {
+        long length = Align.Up(_file.Node.Length, SectorBytes), end = Math.Max(length, _allocator.UnwrittenEnd);
+        if (!_allocator.HasPacked && end == length) return;
+        try
+        {
+            await _file.Node.ResizeAsync(end, PreallocationMode.Off, CancellationToken.None).ConfigureAwait(false);
         }
         catch (BlockException e) when (e.Kind == BlockErrorKind.Unsupported)
         {

@@ -33,7 +33,6 @@ internal sealed class Qcow2Layout
             long tableClusters = Align.Count(blocks * 8, ClusterSize);
             if (blocks <= RefcountBlocks && tableClusters <= RefcountTableClusters) break;
             (RefcountBlocks, RefcountTableClusters) = (Math.Max(blocks, RefcountBlocks), Math.Max(tableClusters, RefcountTableClusters));
-            if (RefcountTableClusters * ClusterSize > Qcow2Header.MaxRefcountTableBytes) throw TooLarge();
         }
 
         FirstRefcountBlock = 1 + RefcountTableClusters;
@@ -76,6 +75,12 @@ internal sealed class Qcow2Layout
 
     /// <summary>Bytes of the file: the L1 table may end inside its last cluster.</summary>
     public long FileLength => L2Tables > 0 || FirstL2Table > EncryptionHeader ? ClusterCount * ClusterSize : L1Table * ClusterSize + L1Size * 8;
+
+    /// <summary>Refuses what can be measured and not made: its refcount table would be longer than an image may have.</summary>
+    public void RefuseTooLarge()
+    {
+        if (RefcountTableClusters * ClusterSize > Qcow2Header.MaxRefcountTableBytes) throw TooLarge();
+    }
 
     public HostOffset OffsetOf(long cluster) => new(cluster * ClusterSize);
 
