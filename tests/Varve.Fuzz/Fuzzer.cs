@@ -7,8 +7,8 @@ namespace Varve.Fuzz;
 /// <remarks>Something new: a branch, where the code is instrumented; an ending, numbers aside, always.</remarks>
 internal sealed partial class Fuzzer(FuzzTarget target, int seed, TimeSpan processorTime, string folder)
 {
-    /// <summary>One input may take this long, on a machine that has other things to do.</summary>
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+    /// <summary>One input may take this much processor time, and on a machine that has other things to do so long, if it waits.</summary>
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60), s_waiting = TimeSpan.FromMinutes(15);
 
     /// <summary>One input may make the product allocate this much: twice the largest table that any format may have, and then some.</summary>
     private const long AllocationLimit = 256 << 20;
@@ -17,7 +17,8 @@ internal sealed partial class Fuzzer(FuzzTarget target, int seed, TimeSpan proce
     private readonly HashSet<string> _endings = new(StringComparer.Ordinal);
     private readonly List<byte[]> _corpus = [];
     private long _began = Stopwatch.GetTimestamp();
-    private byte[]? _current;
+    private TimeSpan _usedBefore;
+    private byte[]? _watched, _current;
 
     /// <summary>Inputs run so far.</summary>
     public long Executions { get; private set; }
@@ -100,8 +101,11 @@ internal sealed partial class Fuzzer(FuzzTarget target, int seed, TimeSpan proce
 
     private void Watch()
     {
-        if (Volatile.Read(ref _current) is null || Stopwatch.GetElapsedTime(_began) < s_patience) return;
-        Report($"not done after {s_patience.TotalSeconds} s");
+        byte[]? input = Volatile.Read(ref _current);
+        TimeSpan used = Process.GetCurrentProcess().TotalProcessorTime;
+        if (input != _watched) (_watched, _usedBefore) = (input, used);      // from the first look at it on
+        if (input is null || (used - _usedBefore < s_patience && Stopwatch.GetElapsedTime(_began) < s_waiting)) return;
+        Report($"not done after {(used - _usedBefore).TotalSeconds:0} s of processor time");
         Environment.Exit(1);
     }
 

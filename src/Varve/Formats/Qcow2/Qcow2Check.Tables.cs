@@ -9,10 +9,11 @@ internal sealed partial class Qcow2Check
 {
     private const int BitmapEntrySize = 24;
 
-    /// <summary>Every entry of a table of 64-bit words, read in pieces.</summary>
+    /// <summary>Every entry of a table of 64-bit words, read in pieces; those behind the end of the file are zeros, and left out.</summary>
     private async IAsyncEnumerable<(long Index, ulong Raw)> ReadTableAsync(
         long offset, long count, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
+        if (offset >= 0) count = Math.Min(count, Align.Count(Math.Max(_fileLength - offset, 0), 8));
         byte[] piece = new byte[Math.Min(count * 8, PieceBytes)];
         for (long first = 0; first < count; first += piece.Length / 8)
         {
@@ -237,10 +238,9 @@ internal sealed partial class Qcow2Check
             int nameSize = BinaryPrimitives.ReadUInt16BigEndian(entry.AsSpan(18));
             uint extraSize = BinaryPrimitives.ReadUInt32BigEndian(entry.AsSpan(20));
             Count(table, tableSize * 8L);
-            if (table >= 0 && table < _fileLength)
+            if (table >= 0)
             {
-                long inFile = Math.Min(tableSize, Align.Count(_fileLength - table, 8));
-                await foreach ((_, ulong raw) in ReadTableAsync(table, inFile, cancellationToken).ConfigureAwait(false))
+                await foreach ((_, ulong raw) in ReadTableAsync(table, tableSize, cancellationToken).ConfigureAwait(false))
                 {
                     long host = (long)(raw & 0x00FF_FFFF_FFFF_FE00);
                     if (host != 0) Count(host, ClusterSize);
