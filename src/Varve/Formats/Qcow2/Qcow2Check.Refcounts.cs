@@ -124,7 +124,8 @@ internal sealed partial class Qcow2Check
         await CountAllAsync(cancellationToken).ConfigureAwait(false);
         _result.CorruptionsFixed += Math.Max(corruptions - _result.Corruptions, 0);
         _result.LeaksFixed += leaks;
-        await CompareAsync(CheckRepair.All, isCounted: false, cancellationToken).ConfigureAwait(false);
+        if (_result.CheckErrors > 0) _repair = CheckRepair.None;
+        await CompareAsync(_repair, isCounted: false, cancellationToken).ConfigureAwait(false);
     }
 
     private sealed record RebuiltRefcounts(SortedDictionary<long, long> Blocks, HostOffset Table, int TableClusters, long End);

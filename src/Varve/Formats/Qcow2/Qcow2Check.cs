@@ -9,7 +9,8 @@ namespace Varve.Formats.Qcow2;
 //   2. A refcount that is too low is a corruption (the cluster may be handed out again), one that is too high a leak.
 //   3. Repairs follow the order of all metadata: refcounts are right and durable before an entry says it may be written in place.
 //      Refcounts are rebuilt beside the old ones, and the header changes over in one sector.
-//   4. Tables are read in pieces and counters are sparse: a hostile image costs bounded memory, and time in proportion to its file.
+//   4. A table that could not be read may refer to anything: then nothing is repaired, or clusters in use would be taken for leaks.
+//   5. Tables are read in pieces and counters are sparse: a hostile image costs bounded memory, and time in proportion to its file.
 
 /// <summary>One run of the consistency check, with or without repair, in the reference's words.</summary>
 internal sealed partial class Qcow2Check
@@ -20,7 +21,7 @@ internal sealed partial class Qcow2Check
     private const long MaxGrowth = 64 << 20;
     private readonly Qcow2Image _image;
     private readonly BlockNode _file;
-    private readonly CheckRepair _repair;
+    private CheckRepair _repair;
     private readonly IProgress<string>? _messages;
     private readonly CheckResult _result = new();
     private Qcow2Header _header;
@@ -55,6 +56,7 @@ internal sealed partial class Qcow2Check
         _result.TotalClusters = Align.Count(_header.VirtualSize, ClusterSize);
         _refcounts = await RefcountFile.ReadAsync(_file, _header, cancellationToken).ConfigureAwait(false);
         await CountAllAsync(cancellationToken).ConfigureAwait(false);
+        if (_result.CheckErrors > 0) _repair = CheckRepair.None;
         await CompareAndRepairAsync(cancellationToken).ConfigureAwait(false);
         await _refcounts.WriteBackAsync(cancellationToken).ConfigureAwait(false);
         if (_repair != CheckRepair.None) await _file.FlushAsync(cancellationToken).ConfigureAwait(false);

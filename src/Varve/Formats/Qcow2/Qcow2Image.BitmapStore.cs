@@ -100,7 +100,8 @@ internal sealed partial class Qcow2Image
         if (entries.Count == 0) await SetBitmapsBitAsync(false).ConfigureAwait(false);
         byte[]? extension = entries.Count == 0 ? null : BitmapDirectoryEntry.WriteExtension(host, size, entries.Count);
         await ChangeExtensionAsync(HeaderExtension.Bitmaps, extension, CancellationToken.None).ConfigureAwait(false);
-        if (entries.Count > 0) await SetBitmapsBitAsync(true).ConfigureAwait(false);
+
+        // From here on the image has the new directory, whatever fails later: it is what the next write must mark.
         (_directory, _directoryHost, _directorySize) = (entries, host, size);
         lock (TableLock)
         {
@@ -108,6 +109,7 @@ internal sealed partial class Qcow2Image
             MapBitmaps();
         }
 
+        if (entries.Count > 0) await SetBitmapsBitAsync(true).ConfigureAwait(false);
         await ReleaseStoredAsync(oldHost, oldSize).ConfigureAwait(false);
         foreach (BitmapDirectoryEntry entry in old.Where(o => !entries.Exists(e => e.Table == o.Table))) await ReleaseBitsAsync(entry).ConfigureAwait(false);
     }

@@ -206,7 +206,10 @@ internal sealed partial class Qcow2Image
         }
 
         await ReportUnalignedLossAsync().ConfigureAwait(false);
-        if (HasDataFile && lostStart < lostEnd && change != EntryChange.Forget && !(IsDataFileRaw && change == EntryChange.ZeroAndUnmap))
+        // Encrypted, what a disk shows in place of what it gave up is no zeros: whoever still has, or after a power loss again has, the
+        // old entry must find the old data.
+        bool keepsData = change == EntryChange.ZeroAndUnmap && (IsDataFileRaw || IsEncrypted);
+        if (HasDataFile && lostStart < lostEnd && change != EntryChange.Forget && !keepsData)
         {
             // Now, while the mutex keeps writers away: the place is the guest cluster's own, and used again by its next write.
             await PassDiscardAsync(_data.Node, lostStart, lostEnd - lostStart, reason, cancellationToken).ConfigureAwait(false);

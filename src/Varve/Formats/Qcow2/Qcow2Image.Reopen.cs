@@ -43,8 +43,14 @@ internal sealed partial class Qcow2Image
 
         // Whoever reopens has drained the node, so nothing becomes dirty between here and the change.
         if (!readOnly || IsReadOnly || _l2 is null || _isUnusable) return;
-        await EndWritingAsync().ConfigureAwait(false);
-        _isPreparedForWriting = false;   // should the change not be made after all, the next write finds stored bitmaps
+        try
+        {
+            await EndWritingAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            _isPreparedForWriting = false;   // should the change not be made after all, the next write finds stored bitmaps
+        }
     }
 
     public override void CommitPermissions()

@@ -7,7 +7,7 @@ namespace Varve.Formats.Qcow2;
 // Resizing: what a power loss may leave
 //   Growing: the L1 table is copied to its new place, durable, before the header names it; what must read as zeros is zeroed, durable,
 //   before the header tells the new size. Before that the image is the old one, with clusters behind its end at most.
-//   Shrinking: the header tells the new size first; clusters behind the end are given up afterwards.
+//   Shrinking: the header tells the new size first; clusters behind the end are given up afterwards, at the latest when it grows again.
 
 /// <content>Changing the size of the virtual disk.</content>
 internal sealed partial class Qcow2Image
@@ -36,6 +36,7 @@ internal sealed partial class Qcow2Image
         }
 
         await GiveUpVmStateAsync(cancellationToken).ConfigureAwait(false);
+        await ForgetBehindAsync(oldLength, cancellationToken).ConfigureAwait(false);
         await GrowL1Async((int)_header.L1EntriesFor(length), cancellationToken).ConfigureAwait(false);
         await ZeroNewAsync(oldLength, length, cancellationToken).ConfigureAwait(false);
         if (preallocation != PreallocationMode.Off)
@@ -217,12 +218,14 @@ internal sealed partial class Qcow2Image
         if (hasAny) await GiveUpBehindAsync(VmStateOffset, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Clusters behind the end: a power loss while the disk was made shorter has left them, and they must not come back.</summary>
+    private ValueTask ForgetBehindAsync(long length, CancellationToken cancellationToken) => ChangeEntriesAsync(
+        Align.Up(length, ClusterSize), _l2.L1.Count * _l2.BytesPerTable, EntryChange.Forget, DiscardReason.Always, cancellationToken);
+
     /// <summary>Gives up every cluster behind a guest offset, and the tables that map nothing else; machine state too.</summary>
     private async ValueTask GiveUpBehindAsync(long length, CancellationToken cancellationToken)
     {
-        await ChangeEntriesAsync(
-            Align.Up(length, ClusterSize), _l2.L1.Count * _l2.BytesPerTable, EntryChange.Forget, DiscardReason.Always, cancellationToken)
-            .ConfigureAwait(false);
+        await ForgetBehindAsync(length, cancellationToken).ConfigureAwait(false);
         await _file.Node.DebugEventAsync(BlkdebugEvent.L1ShrinkFreeL2Clusters).ConfigureAwait(false);
         using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
         {

@@ -99,6 +99,50 @@ public sealed class Qcow2BitmapTests
     }
 
     [Fact]
+    public async Task A_bitmap_stored_by_a_reopening_that_failed_is_not_believed_after_a_later_write()
+    {
+        for (int failAt = 0; ; failAt++)
+        {
+            await using MemoryImage image = await MemoryImage.CreateAsync(8.MiB, """{"cluster-size": 512}""");
+            await using (OpenedImage opened = await image.OpenAsync()) await BitmapOperations.AddAsync(opened.Node, "b", 65536, persistent: true, disabled: false);
+            byte[] dead;
+            bool hasFailed = false;
+            await using (OpenedImage opened = await image.OpenAsync())
+            {
+                await opened.Backend.WriteAsync(1.MiB, new byte[512]);
+                MemoryNode file = image.Memory.OpenNodes[^1];
+                int count = 0;
+                file.OnRequest = (kind, _, _) => kind != "read" && count++ == failAt ? throw BlockException.FromErrno(Errno.EIO) : default;
+                try
+                {
+                    await opened.Node.PreparePermissionsAsync(BlockPermissions.ConsistentRead, BlockPermissions.All, readOnly: true, default);
+                }
+                catch (BlockException)
+                {
+                    hasFailed = true;
+                }
+
+                opened.Node.AbortPermissions();
+                file.OnRequest = null;
+                await opened.Backend.WriteAsync(0, new byte[512]);
+                await opened.Backend.FlushAsync();
+                dead = image.File.ToArray();
+            }
+
+            image.Memory.Files["image"] = new MemoryBytes(dead);
+            await using (OpenedImage opened = await image.OpenAsync())
+            {
+                DirtyBitmap bitmap = BitmapOperations.Find(opened.Node, "b");
+                Assert.True(bitmap.IsInconsistent || (bitmap.IsMarked(0) && bitmap.IsMarked(1.MiB)), $"request {failAt}");
+            }
+
+            if (hasFailed) continue;
+            Assert.True(failAt > 3);
+            return;
+        }
+    }
+
+    [Fact]
     public async Task Bitmaps_follow_the_size_of_the_disk()
     {
         await using MemoryImage image = await MemoryImage.CreateAsync(8.MiB);

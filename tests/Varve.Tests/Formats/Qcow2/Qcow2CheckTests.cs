@@ -140,6 +140,26 @@ public sealed class Qcow2CheckTests : IDisposable
     private static List<string> DriverLines(string output)
         => [.. output.Split('\n').Where(l => l.StartsWith("ERROR", StringComparison.Ordinal) || l.StartsWith("Leaked", StringComparison.Ordinal))];
 
+    [Theory]
+    [InlineData("leaks")]
+    [InlineData("all")]
+    public async Task What_a_table_that_cannot_be_read_refers_to_is_not_taken_for_leaked(string repair)
+    {
+        await using MemoryImage image = await MemoryImage.CreateAsync(1 << 20, """{"cluster-size": 4096}""");
+        await using (OpenedImage opened = await image.OpenAsync()) await opened.Backend.WriteAsync(0, new byte[65536]);
+        byte[] before = image.File.ToArray();
+        long table = BinaryPrimitives.ReadInt64BigEndian(before.AsSpan((int)BinaryPrimitives.ReadInt64BigEndian(before.AsSpan(40)))) & ~(1L << 63);
+        await using (OpenedImage opened = await image.OpenAsync(forCheck: true))
+        {
+            image.Memory.OpenNodes[^1].OnRequest = (kind, offset, _) => kind == "read" && offset == table ? throw BlockException.FromErrno(Errno.EIO) : default;
+            CheckResult result = await opened.Node.CheckAsync(repair == "all" ? CheckRepair.All : CheckRepair.Leaks, messages: null, default);
+            Assert.True(result.CheckErrors > 0 && result is { LeaksFixed: 0, CorruptionsFixed: 0 });
+            image.Memory.OpenNodes[^1].OnRequest = null;
+        }
+
+        Assert.Equal(before, image.File.ToArray());
+    }
+
     /// <summary>The numbers of the human summary.</summary>
     private static string Summary(string output)
         => string.Join('\n', output.Split('\n').Where(l => l.Contains("found on the image", StringComparison.Ordinal)

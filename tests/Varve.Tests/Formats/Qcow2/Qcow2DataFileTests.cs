@@ -112,6 +112,33 @@ public sealed class Qcow2DataFileTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Zeroing_an_encrypted_disk_keeps_the_data_that_the_old_tables_name()
+    {
+        string path = Path + ".luks", data = Data + ".luks";
+        ReferenceTool.Run(
+            "qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=123456", "-o",
+            $"data_file={data},encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", path, "1M");
+        _fixture.Graph.Objects.Add(new JsonObject { ["qom-type"] = "secret", ["id"] = "s", ["data"] = "123456" });
+        BlockBackend disk = await _fixture.OpenAsync(path, options: new() { ["encrypt"] = new JsonObject { ["format"] = "luks", ["key-secret"] = "s" } });
+        byte[] content = new byte[65536];
+        content.AsSpan().Fill(7);
+        await disk.WriteAsync(0, content);
+        await disk.FlushAsync();
+        byte[] before = await ReadSharedAsync(data);
+        await disk.WriteZeroesAsync(0, 65536, ZeroFlags.MayUnmap);
+        Assert.Equal(before, await ReadSharedAsync(data));
+        await _fixture.CloseAsync(disk);
+    }
+
+    private static async Task<byte[]> ReadSharedAsync(string path)
+    {
+        await using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        byte[] bytes = new byte[file.Length];
+        await file.ReadExactlyAsync(bytes);
+        return bytes;
+    }
+
+    [Fact]
     public async Task Metadata_put_over_a_raw_image_shows_that_image()
     {
         await using MemoryImage image = await MemoryImage.CreateAsync(1 << 20);

@@ -49,6 +49,31 @@ public sealed class Qcow2ResizeTests
         Qcow2Fixture.AssertClean(path);
     }
 
+    [Fact]
+    public async Task What_a_shrinking_that_was_cut_short_left_behind_does_not_come_back_when_the_disk_grows()
+    {
+        await using MemoryImage image = await MemoryImage.CreateAsync(8 << 20, """{"cluster-size": 4096}""");
+        byte[] data = new byte[8 << 20];
+        data.AsSpan().Fill(9);
+        await using (OpenedImage opened = await image.OpenAsync()) await opened.Backend.WriteAsync(0, data);
+
+        // The header tells the new size first; the power went before anything was given up.
+        byte[] size = new byte[8];
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(size, 1 << 20);
+        image.File.Write(24, size);
+        await using (OpenedImage opened = await image.OpenAsync())
+        {
+            await ResizeAsync(opened.Backend, 8 << 20);
+            byte[] actual = new byte[8 << 20];
+            await opened.Backend.ReadAsync(0, actual);
+            data.AsSpan(1 << 20).Clear();
+            Assert.Equal(actual.Length, data.AsSpan().CommonPrefixLength(actual));
+        }
+
+        (CheckResult result, _) = await image.CheckAsync();
+        Assert.True(result is { Corruptions: 0, Leaks: 0, CheckErrors: 0 });
+    }
+
     [Theory]
     [InlineData("1.1")]
     [InlineData("0.10")]
