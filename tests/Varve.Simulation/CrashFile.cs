@@ -38,6 +38,13 @@ internal sealed class CrashFile
 
     public void Read(long offset, Span<byte> buffer) => _current.AsSpan((int)offset, buffer.Length).CopyTo(buffer);
 
+    /// <summary>Changes bytes behind everybody's back, for good.</summary>
+    public void Damage(int offset, ReadOnlySpan<byte> bytes)
+    {
+        bytes.CopyTo(_durable.AsSpan(offset));
+        bytes.CopyTo(_current.AsSpan(offset));
+    }
+
     /// <summary>A write is issued: from now on a power loss may keep some of it.</summary>
     public Change Begin(long offset, byte[] data, long? newLength = null)
     {

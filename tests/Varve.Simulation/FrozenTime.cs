@@ -1,7 +1,7 @@
 namespace Varve.Simulation;
 
 /// <summary>Time that stands still: no timer ever fires, so that nothing but the seed decides what happens.</summary>
-internal sealed class FrozenTime : TimeProvider
+internal class FrozenTime : TimeProvider
 {
     public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch;
 

@@ -19,6 +19,7 @@ internal sealed class GuestModel
     private readonly List<(long First, long End)> _busy = [];
     private long _lastSerial;
     private int _readsInFlight;
+    private byte[]? _other;
 
     private GuestModel(List<Entry>[] sectors, List<int>[] history)
     {
@@ -40,6 +41,9 @@ internal sealed class GuestModel
         /// <summary>No power loss can bring it back; kept while a read is under way that may have seen it.</summary>
         public bool IsObsolete { get; init; }
     }
+
+    /// <summary>What was discarded may read as anything at all: zeros that were never encrypted are decrypted.</summary>
+    public bool DiscardedIsAnything { get; init; }
 
     public long Length => _sectors.Length * (long)SectorBytes;
 
@@ -99,6 +103,7 @@ internal sealed class GuestModel
     /// <summary>The flush succeeded.</summary>
     public void EndFlush(long[] oldest)
     {
+        _other = null;
         for (int s = 0; s < oldest.Length; s++) Forget(_sectors[s], oldest[s]);
     }
 
@@ -130,9 +135,27 @@ internal sealed class GuestModel
         return null;
     }
 
+    /// <summary>From now on the disk may hold something else as a whole, and never a mixture. No request is under way.</summary>
+    public void BeginReplace(byte[] content) => _other = content;
+
+    /// <summary>The disk does hold it, durably; or does not, although a power loss may still bring it until a flush has succeeded.</summary>
+    public void EndReplace(byte[] content, bool happened)
+    {
+        if (!happened) return;
+        _other = null;
+        _lastSerial++;
+        for (int s = 0; s < _sectors.Length; s++)
+        {
+            int id = FoundId(content, s);
+            _sectors[s] = [new(_lastSerial, id, EntryState.Complete)];
+            _history[s].Add(id);
+        }
+    }
+
     /// <summary>What is wrong with a whole disk found after a power loss; null when nothing is.</summary>
     public string? CheckSurvivor(ReadOnlySpan<byte> disk)
     {
+        if (_other is not null && disk.SequenceEqual(_other)) return null;
         for (int s = 0; s < _sectors.Length; s++)
         {
             ReadOnlySpan<byte> sector = disk.Slice(s * SectorBytes, SectorBytes);
@@ -143,7 +166,10 @@ internal sealed class GuestModel
     }
 
     /// <summary>A copy, as of now.</summary>
-    public GuestModel Clone() => new([.. _sectors.Select(l => new List<Entry>(l))], [.. _history.Select(l => new List<int>(l))]);
+    public GuestModel Clone() => new([.. _sectors.Select(l => new List<Entry>(l))], [.. _history.Select(l => new List<int>(l))]) 
+    {
+        _lastSerial = _lastSerial, _other = _other, DiscardedIsAnything = DiscardedIsAnything,
+    };
 
     /// <summary>The model after a power loss: what was found is what is there.</summary>
     public GuestModel Settled(ReadOnlySpan<byte> disk)
@@ -151,11 +177,22 @@ internal sealed class GuestModel
         var sectors = new List<Entry>[_sectors.Length];
         for (int s = 0; s < sectors.Length; s++)
         {
-            int id = (int)BinaryPrimitives.ReadUInt64LittleEndian(disk[(s * SectorBytes)..]);
-            sectors[s] = [new(0, id, EntryState.Complete)];
+            sectors[s] = [new(0, FoundId(disk, s), EntryState.Complete)];
         }
 
-        return new GuestModel(sectors, [.. _history.Select(l => new List<int>(l))]);
+        return new GuestModel(sectors, [.. _history.Select(l => new List<int>(l))]) { DiscardedIsAnything = DiscardedIsAnything };
+    }
+
+    /// <summary>The write a sector holds.</summary>
+    public static int IdAt(ReadOnlySpan<byte> disk, int sector) => (int)BinaryPrimitives.ReadUInt64LittleEndian(disk[(sector * SectorBytes)..]);
+
+    /// <summary>The write a sector holds; what no write has left there was discarded.</summary>
+    private static int FoundId(ReadOnlySpan<byte> disk, int sector)
+    {
+        Span<byte> expected = stackalloc byte[SectorBytes];
+        int id = IdAt(disk, sector);
+        Fill(expected, sector * (long)SectorBytes, id);
+        return disk.Slice(sector * SectorBytes, SectorBytes).SequenceEqual(expected) ? id : Discarded;
     }
 
     private void Forget(List<Entry> list, long olderThan)
@@ -177,6 +214,7 @@ internal sealed class GuestModel
         Span<byte> expected = stackalloc byte[SectorBytes];
         Fill(expected, sector * (long)SectorBytes, id);
         List<int> ids = [.. allowed];
+        if (DiscardedIsAnything && ids.Contains(Discarded)) return null;
         bool isAllowed = ids.Contains(id) || (ids.Contains(Discarded) && (id == 0 || _history[sector].Contains(id)));
         if (isAllowed && bytes.SequenceEqual(expected)) return null;
         string torn = bytes.SequenceEqual(expected) ? "" : ", and not even that whole";

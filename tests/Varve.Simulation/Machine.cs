@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Varve.Formats.Qcow2;
 using Varve.Graph;
 using Varve.Jobs;
@@ -12,8 +13,13 @@ internal sealed class Machine
         Disk = disk;
         Scenario = scenario;
         Graph = new BlockGraph(
-            new BlockDrivers([.. BlockDrivers.Default.All.Where(d => d.Name is "qcow2" or "copy-on-read"), new CrashDriver(disk)]), new FrozenTime());
+            new BlockDrivers([.. BlockDrivers.Default.All.Where(d => d.Name is "qcow2" or "copy-on-read"), new CrashDriver(disk)]),
+            scenario.IsEncrypted ? new SteppingTime() : new FrozenTime());
         Jobs = new JobRegistry(Graph);
+        for (int i = 0; scenario.IsEncrypted && i < KeyModel.Count; i++)
+        {
+            Graph.Objects.Add(new JsonObject { ["qom-type"] = "secret", ["id"] = $"k{i}", ["data"] = $"passphrase {i}" });
+        }
     }
 
     public CrashDisk Disk { get; }
@@ -60,29 +66,48 @@ internal sealed class Machine
     }
 
     /// <summary>Opens the chain below <paramref name="top"/> by the names its headers record.</summary>
-    public static async ValueTask<Machine> StartAsync(CrashDisk disk, Scenario scenario, string top = "0")
+    public static async ValueTask<Machine> StartAsync(CrashDisk disk, Scenario scenario, string top = "0", string key = KeyModel.First)
     {
         var machine = new Machine(disk, scenario);
         using IDisposable held = await machine.Graph.ControlLock.EnterAsync();
-        BlockNode node = await machine.Graph.OpenNodeAsync(
-            scenario.OpenOptions(top, withBacking: true), new OpenContext { References = ReferencePolicy.Everything });
+        BlockNode node = await machine.OpenAsync(scenario.OpenOptions(top, withBacking: true, key));
         machine.Guest = await machine.Graph.OpenBackendAsync(
             node, BlockPermissions.ConsistentRead | BlockPermissions.Write, BlockPermissions.All, "the guest");
         await machine.Graph.ReleaseAsync(node);
         return machine;
     }
 
+    /// <summary>Opens one image without what is below it, to check it or to look at its keys.</summary>
+    public static async ValueTask<(Machine Machine, Qcow2Image Image)> OpenForCheckAsync(CrashDisk disk, Scenario scenario, string file, string key, bool readOnly)
+    {
+        var machine = new Machine(disk, scenario);
+        JsonObject options = scenario.OpenOptions(file, withBacking: false, key);
+        options["read-only"] = readOnly;
+        using IDisposable held = await machine.Graph.ControlLock.EnterAsync();
+        return (machine, (Qcow2Image)await machine.OpenAsync(options, forCheck: true));
+    }
+
+    /// <summary>Opens a node; the caller releases it.</summary>
+    public ValueTask<BlockNode> OpenAsync(JsonObject options, bool forCheck = false)
+        => Graph.OpenNodeAsync(options, new OpenContext { References = ReferencePolicy.Everything, ForCheck = forCheck });
+
     /// <summary>Ends the program; on a disk without power, without a word.</summary>
-    public async ValueTask StopAsync()
+    /// <returns>Whether everything was written that has to be.</returns>
+    public async ValueTask<bool> StopAsync()
     {
         try
         {
-            using (await Graph.ControlLock.EnterAsync()) await Guest.CloseAsync();
+            if (Guest is { } guest)
+            {
+                using (await Graph.ControlLock.EnterAsync()) await guest.CloseAsync();
+            }
+
             await Graph.DisposeAsync();
+            return !Disk.IsOff;
         }
         catch (BlockException) when (Disk.IsOff || Disk.Behaviour.FailuresPerThousand > 0)
         {
-            // Closing writes what is cached; without power it cannot.
+            return false;   // closing writes what is cached; without power it cannot
         }
     }
 }

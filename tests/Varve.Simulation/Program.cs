@@ -10,7 +10,7 @@ internal static class Program
         usage: Varve.Simulation --seed N             replay one seed, and say what it did
                Varve.Simulation --seeds COUNT        seeds 0 to COUNT - 1
                Varve.Simulation --from N --count M   seeds N to N + M - 1
-               --canary links|header|data|resize     on a disk that breaks an order: something must be found
+               --canary NAME                         on a disk that breaks an order: something must be found
                --parallel                            one process for each processor
                --keep-going                          do not stop at the first failure
         """;

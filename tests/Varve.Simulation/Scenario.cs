@@ -18,6 +18,18 @@ internal enum Canary
 
     /// <summary>Flushes are ignored while the disk is resized: the header tells a size, or names a table, before it is true.</summary>
     Resize,
+
+    /// <summary>Flushes are ignored while internal snapshots come, go and are applied: the header names tables that are not there.</summary>
+    Snapshots,
+
+    /// <summary>Flushes are ignored while images are opened: what is written later may outlive the mark that bitmaps are in use.</summary>
+    Bitmaps,
+
+    /// <summary>Flushes are ignored while a check repairs: the image says that it is clean before it is.</summary>
+    Repair,
+
+    /// <summary>Flushes are ignored while key slots change: the old key may be gone before the new one is there.</summary>
+    Keys,
 }
 
 /// <summary>What one seed decides before anything runs: geometry, disk, workload.</summary>
@@ -41,10 +53,25 @@ internal sealed record Scenario
     public bool ReliesOnFlushes => Canary is Canary.None or Canary.Data;
 
     /// <summary>Whether snapshots are taken and streams run.</summary>
-    public bool ChangesChain => Canary != Canary.Links;
+    public bool ChangesChain => Canary is not (Canary.Links or Canary.Bitmaps or Canary.Repair or Canary.Keys);
 
     /// <summary>Guest data lies in files of their own.</summary>
     public required bool HasDataFile { get; init; }
+
+    /// <summary>Images are encrypted: LUKS inside qcow2. The chain is one image then.</summary>
+    public required bool IsEncrypted { get; init; }
+
+    /// <summary>Internal snapshots are taken, applied and deleted.</summary>
+    public required bool TakesSnapshots { get; init; }
+
+    /// <summary>Persistent bitmaps come, go and change.</summary>
+    public required bool KeepsBitmaps { get; init; }
+
+    /// <summary>An epoch without a power loss ends with closing the images, which stores bitmaps.</summary>
+    public required bool EndsClean { get; init; }
+
+    /// <summary>Whether survivors are repaired, with a power loss in the middle of it.</summary>
+    public required bool Repairs { get; init; }
 
     /// <summary>Whether images are amended when the guest has stopped.</summary>
     public required bool Amends { get; init; }
@@ -62,32 +89,41 @@ internal sealed record Scenario
     {
         var random = new Random(seed);
         int clusterBits = random.Next(9, 14) is var bits && random.Next(8) == 0 ? 16 : bits;
-        int version = random.Next(6) == 0 && canary != Canary.Data ? 2 : 3;
-        bool hasSubclusters = version == 3 && new Random(seed ^ 0x5BC1).Next(4) == 0;
+        bool needsVersion3 = canary is Canary.Data or Canary.Bitmaps or Canary.Repair or Canary.Snapshots;
+        int version = random.Next(6) == 0 && !needsVersion3 ? 2 : 3;
+        bool hasSubclusters = version == 3 && Draw(seed, 0x5BC1, 4);
         if (hasSubclusters) clusterBits = Math.Max(clusterBits, 14);
+        bool hasDataFile = canary == Canary.Data || (version == 3 && canary != Canary.Snapshots && Draw(seed, 0xDA7A, 4));
         return new Scenario
         {
             Seed = seed,
             ClusterSize = 1 << clusterBits,
             Version = version,
             RefcountBits = version == 2 ? 16 : 1 << random.Next(7),
-            LazyRefcounts = version == 3 && random.Next(6) == 0,
+            LazyRefcounts = version == 3 && (random.Next(6) == 0 || canary == Canary.Repair),
             ExtendedL2 = hasSubclusters,
             Length = (1 << random.Next(5, 10)) * (long)GuestModel.SectorBytes,
             Workers = random.Next(1, 5),
             Operations = random.Next(20, 150),
-            Epochs = random.Next(1, 4),
+            Epochs = Math.Max(random.Next(1, 4), canary == Canary.Bitmaps ? 2 : 1),
             L2CacheSize = random.Next(2) == 0 ? 0 : 1 << clusterBits,
             Disk = new DiskBehaviour
             {
                 FailuresPerThousand = canary != Canary.None || random.Next(3) != 0 ? 0 : random.Next(1, 30),
             },
-            HasDataFile = canary == Canary.Data || (version == 3 && new Random(seed ^ 0xDA7A).Next(4) == 0),
-            Amends = canary == Canary.None && new Random(seed ^ 0xA3E7D).Next(3) == 0,
+            HasDataFile = hasDataFile,
+            IsEncrypted = canary == Canary.Keys || (canary == Canary.None && Draw(seed, 0x1045, 14)),
+            TakesSnapshots = canary == Canary.Snapshots || (canary == Canary.None && !hasDataFile && Draw(seed, 0x5A9, 3)),
+            KeepsBitmaps = canary == Canary.Bitmaps || (canary == Canary.None && version == 3 && Draw(seed, 0xB175, 3)),
+            EndsClean = canary == Canary.Bitmaps || Draw(seed, 0xC105E, 2),
+            Repairs = canary == Canary.Repair || (canary == Canary.None && Draw(seed, 0x4E9A, 4)),
+            Amends = canary == Canary.None && Draw(seed, 0xA3E7D, 3),
             CompressionType = version == 3 && random.Next(2) == 0 ? "zstd" : "zlib",
             Canary = canary,
         };
     }
+
+    private static bool Draw(int seed, int salt, int oneOf) => new Random(seed ^ salt).Next(oneOf) == 0;
 
     /// <summary>The options of a new image: the first, or an overlay.</summary>
     public JsonObject CreateOptions(string file, string? backing)
@@ -106,6 +142,15 @@ internal sealed record Scenario
             ["backing-fmt"] = backing is null ? null : "qcow2",
         };
         if (HasDataFile) options["data-file"] = new JsonObject { ["driver"] = "crash", ["filename"] = "crash:" + DataFileOf(file) };
+        if (IsEncrypted)
+        {
+            options["encrypt"] = new JsonObject
+            {
+                ["format"] = "luks", ["key-secret"] = KeyModel.First, ["cipher-alg"] = "aes-128", ["iter-time"] = 10L,
+                ["cipher-mode"] = Draw(Seed, 0xCBC, 2) ? "cbc" : "xts",
+            };
+        }
+
         return options;
     }
 
@@ -118,7 +163,7 @@ internal sealed record Scenario
     private const string DataSuffix = ".data";
 
     /// <summary>How an image is opened; without <paramref name="withBacking"/> the caller attaches what is below.</summary>
-    public JsonObject OpenOptions(string file, bool withBacking)
+    public JsonObject OpenOptions(string file, bool withBacking, string key)
     {
         var options = new JsonObject
         {
@@ -129,6 +174,7 @@ internal sealed record Scenario
         };
         if (L2CacheSize != 0) options["l2-cache-size"] = L2CacheSize;
         if (!withBacking) options["backing"] = null;
+        if (IsEncrypted) options["encrypt"] = new JsonObject { ["format"] = "luks", ["key-secret"] = key };
         return options;
     }
 }

@@ -17,9 +17,6 @@ internal sealed class Simulation(Scenario scenario)
     private int _survivors, _boundaries;
     private ulong _trace;
 
-    /// <summary>What is on the disk at a power loss, and what the guest may expect of it.</summary>
-    private sealed record Moment(CrashDisk Disk, string Top, GuestModel Model, int Boundary);
-
     public async Task<Outcome> RunAsync()
     {
         try
@@ -37,22 +34,22 @@ internal sealed class Simulation(Scenario scenario)
     {
         Machine machine = await Machine.InstallAsync(scenario);
         await machine.StopAsync();
-        var model = new GuestModel(scenario.Length);
+        var expected = new Expectations(new GuestModel(scenario.Length) { DiscardedIsAnything = scenario.IsEncrypted });
         Dictionary<string, CrashFile> files = machine.Disk.Files;
         (string top, int nextId) = ("0", 0);
         for (int epoch = 0; epoch < scenario.Epochs; epoch++)
         {
             var disk = new CrashDisk(_random.Next(), scenario.Disk) { Files = files };
-            (string? failure, List<Moment> moments, nextId) = await RunEpochAsync(disk, top, model, nextId);
+            (string? failure, List<Moment> moments, nextId) = await RunEpochAsync(disk, top, expected, nextId);
             _boundaries += disk.Boundaries;
             _trace = unchecked((_trace * 31) + disk.Trace);
             if (failure is not null) return End($"epoch {epoch}: {failure}");
             Moment last = moments[^1];
             foreach (Moment moment in moments)
             {
-                (string? wrong, GuestModel? settled) = await LookAtAsync(moment);
+                (string? wrong, Expectations? settled) = await LookAtAsync(moment);
                 if (wrong is not null) return End($"epoch {epoch}, power lost at request {moment.Boundary}: {wrong}");
-                if (ReferenceEquals(moment, last)) model = settled!;
+                if (ReferenceEquals(moment, last)) expected = settled!;
             }
 
             (files, top) = (last.Disk.Files, last.Top);
@@ -63,17 +60,19 @@ internal sealed class Simulation(Scenario scenario)
 
     private Outcome End(string? failure) => new(failure, _survivors, _boundaries, _trace);
 
-    /// <summary>Works until done, then loses power; or loses it before.</summary>
-    private async Task<(string? Failure, List<Moment> Moments, int NextId)> RunEpochAsync(CrashDisk disk, string top, GuestModel model, int nextId)
+    /// <summary>Works until done, then closes or loses power; or loses it before.</summary>
+    private async Task<(string? Failure, List<Moment> Moments, int NextId)> RunEpochAsync(CrashDisk disk, string top, Expectations expected, int nextId)
     {
+        foreach (BitmapModel bitmap in expected.Bitmaps.Where(b => b.File == top)) bitmap.IsClosed = false;
         Machine machine;
         try
         {
-            machine = await Machine.StartAsync(disk, scenario, top);
+            disk.IgnoresFlushes = scenario.Canary == Canary.Bitmaps && expected.Bitmaps.Count > 0;
+            machine = await Machine.StartAsync(disk, scenario, top, expected.Keys.Sure[0]);
         }
         catch (BlockException) when (scenario.Disk.FailuresPerThousand > 0)
         {
-            return (null, [new Moment(disk.AfterPowerLoss(_random.Next(), new DiskBehaviour { IsInstant = true }), top, model, 0)], nextId);
+            return (null, [new Moment(disk.AfterPowerLoss(_random.Next(), new DiskBehaviour { IsInstant = true }), top, expected, 0)], nextId);
         }
 
         disk.IgnoresFlushes = scenario.Canary == Canary.Links;
@@ -81,62 +80,49 @@ internal sealed class Simulation(Scenario scenario)
         var moments = new List<Moment>();
         var power = new Random(_random.Next());
         int spacing = power.Next(1, 60), lossAt = power.Next(20, 4000);
+        string lastTop = top;
         disk.AtBoundary = () =>
         {
             bool isLost = disk.Boundaries >= lossAt;
-            if (isLost || (moments.Count < SurvivorsPerEpoch && power.Next(spacing) == 0)) moments.Add(Capture(machine, model, power.Next()));
+            if (isLost || (moments.Count < SurvivorsPerEpoch && power.Next(spacing) == 0)) moments.Add(Capture(machine, expected, power.Next()));
             if (isLost) disk.PowerOff();
         };
-        var workload = new Workload(machine, model, new Random(_random.Next()), nextId);
+        var workload = new Workload(machine, expected, new Random(_random.Next()), nextId);
         await workload.RunAsync();
+        if (scenario.EndsClean && !disk.IsOff && workload.Failure is null)
+        {
+            lastTop = machine.TopFile;
+            disk.AtBoundary = () =>
+            {
+                if (power.Next(8) == 0) moments.Add(Capture(disk, lastTop, expected, power.Next()));
+            };
+            if (await machine.StopAsync()) Workload.OnClosed(expected.Bitmaps.Where(b => b.File == lastTop));
+            disk.AtBoundary = null;
+            moments.Add(Capture(disk, lastTop, expected, power.Next()));
+            return (workload.Failure, moments, workload.NextId);
+        }
+
         disk.AtBoundary = null;
-        if (!disk.IsOff) moments.Add(Capture(machine, model, power.Next()));
+        if (!disk.IsOff) moments.Add(Capture(machine, expected, power.Next()));
         disk.PowerOff();
         await machine.StopAsync();
         return (workload.Failure, moments, workload.NextId);
     }
 
-    private static Moment Capture(Machine machine, GuestModel model, int seed)
-        => new(machine.Disk.AfterPowerLoss(seed, new DiskBehaviour { IsInstant = true }), machine.TopFile, model.Clone(), machine.Disk.Boundaries);
+    private static Moment Capture(Machine machine, Expectations expected, int seed) => Capture(machine.Disk, machine.TopFile, expected, seed);
 
-    /// <summary>Opens what a power loss left: every image must be consistent, and every byte one that may be there.</summary>
-    private async Task<(string? Wrong, GuestModel? Settled)> LookAtAsync(Moment moment)
+    private static Moment Capture(CrashDisk disk, string top, Expectations expected, int seed)
+        => new(disk.AfterPowerLoss(seed, new DiskBehaviour { IsInstant = true }), top, expected.Clone(), disk.Boundaries);
+
+    private async Task<(string? Wrong, Expectations? Settled)> LookAtAsync(Moment moment)
     {
         _survivors++;
-        Machine? machine = null;
-        try
-        {
-            machine = await Machine.StartAsync(moment.Disk, scenario, moment.Top);
-            foreach (var image in machine.Chain.ToList())
-            {
-                if (image.IsDirty == true) continue;     // lazy refcounts, read-only since: repaired before the next write to it
-                var messages = new MessageList();
-                CheckResult result = await image.CheckAsync(CheckRepair.None, messages, CancellationToken.None);
-                if (result.Corruptions + result.CheckErrors > 0) return ($"image {Machine.FileOf(image)}: {messages.FirstError}", null);
-            }
-
-            byte[] disk = new byte[moment.Model.Length];
-            await machine.Guest.ReadAsync(0, disk);
-            string? wrong = moment.Model.CheckSurvivor(disk);
-            return (wrong, wrong is null ? moment.Model.Settled(disk) : null);
-        }
-        catch (BlockException e)
-        {
-            return ($"cannot be used: {e.Message}", null);
-        }
-        finally
-        {
-            if (machine is not null) await machine.StopAsync();
-        }
-    }
-
-    private sealed class MessageList : IProgress<string>
-    {
-        public string? FirstError { get; private set; }
-
-        public void Report(string value)
-        {
-            if (!value.StartsWith("Leaked", StringComparison.Ordinal)) FirstError ??= value;
-        }
+        bool isRepaired = scenario.Repairs && _random.Next(4) == 0;
+        CrashDisk? copy = isRepaired ? moment.Disk.AfterPowerLoss(0, new DiskBehaviour { IsInstant = true }) : null;
+        var survivor = new Survivor(scenario, moment);
+        (string? wrong, Expectations? settled) = await survivor.LookAsync();
+        if (copy is null || settled is null) return (wrong, settled);
+        wrong = await new RepairTrial(scenario, copy, moment.Top, survivor.Key, new Random(_random.Next())).RunAsync(settled);
+        return (wrong, settled);
     }
 }

@@ -7,8 +7,11 @@ namespace Varve.Simulation;
 
 /// <summary>A guest that writes, zeroes, discards, reads and flushes from several threads of control, while snapshots and streams
 /// change the chain below it.</summary>
-internal sealed class Workload(Machine machine, GuestModel model, Random random, int firstId)
+internal sealed partial class Workload(Machine machine, Expectations expected, Random random, int firstId)
 {
+    private readonly GuestModel model = expected.Guest;
+    private int _operating;
+    private TaskCompletionSource? _pause;
     private int _nextId = firstId;
     private int _operationsLeft = machine.Scenario.Operations;
     private int _nextFile = machine.Disk.Files.Keys.Max(f => int.Parse(Scenario.ImageOf(f))) + 1;
@@ -24,28 +27,50 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         IEnumerable<Task> workers = Enumerable.Range(0, machine.Scenario.Workers).Select(_ => Task.Run(WorkAsync));
         if (machine.Scenario.ChangesChain) workers = workers.Append(Task.Run(ManageAsync));
         await Task.WhenAll(workers);
-        if (machine.Scenario.Amends) await AmendAsync();
+        await ManageStoppedAsync();
     }
 
-    /// <summary>Changes the top's options: refcount width, version, lazy refcounts; what cannot be is refused.</summary>
-    private async Task AmendAsync()
+    /// <summary>What management does when the guest has stopped.</summary>
+    private async Task ManageStoppedAsync()
     {
         for (int i = 0; i < 3 && Failure is null && !machine.Disk.IsOff; i++)
         {
-            var options = random.Next(3) switch
-            {
-                0 => new JsonObject { ["refcount_bits"] = $"{1 << random.Next(7)}" },
-                1 => new JsonObject { ["compat"] = random.Next(2) == 0 ? "0.10" : "1.1" },
-                _ => new JsonObject { ["lazy_refcounts"] = random.Next(2) == 0 ? "on" : "off" },
-            };
-            try
-            {
-                await machine.Top.AmendAsync(new AmendRequest(options), default);
-            }
-            catch (BlockException e) when (machine.Disk.IsOff || machine.Disk.Behaviour.FailuresPerThousand > 0 || e.Kind == BlockErrorKind.Invalid)
-            {
-                // Refused, or cut short: the guest's data is as it was.
-            }
+            await TryAsync(() => machine.Scenario.TakesSnapshots ? ManageSnapshotsAsync() : default);
+            await TryAsync(() => machine.Scenario.KeepsBitmaps ? ManageBitmapsAsync() : default);
+            await TryAsync(() => machine.Scenario.Amends ? AmendAsync() : default);
+            await TryAsync(() => machine.Scenario.IsEncrypted ? ChangeKeysAsync() : default);
+        }
+    }
+
+    /// <summary>Does something that a disk which fails, or has no power, may refuse.</summary>
+    private async ValueTask TryAsync(Func<ValueTask> action)
+    {
+        try
+        {
+            await action();
+        }
+        catch (BlockException) when (machine.Disk.IsOff || machine.Disk.Behaviour.FailuresPerThousand > 0)
+        {
+            // Refused or undone: the guest goes on as before, and the model knows what is open.
+        }
+    }
+
+    /// <summary>Changes the top's options: refcount width, version, lazy refcounts; what cannot be is refused.</summary>
+    private async ValueTask AmendAsync()
+    {
+        var options = random.Next(3) switch
+        {
+            0 => new JsonObject { ["refcount_bits"] = $"{1 << random.Next(7)}" },
+            1 => new JsonObject { ["compat"] = random.Next(2) == 0 ? "0.10" : "1.1" },
+            _ => new JsonObject { ["lazy_refcounts"] = random.Next(2) == 0 ? "on" : "off" },
+        };
+        try
+        {
+            await machine.Top.AmendAsync(new AmendRequest(options), default);
+        }
+        catch (BlockException e) when (e.Kind == BlockErrorKind.Invalid)
+        {
+            // Refused: the guest's data is as it was.
         }
     }
 
@@ -55,17 +80,36 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
     {
         while (MayContinue)
         {
+            if (_pause is { } pause) await pause.Task;
             _operationsLeft--;
+            _operating++;
             try
             {
-                await OperateAsync();
+                await TryAsync(OperateAsync);
             }
-            catch (BlockException) when (machine.Disk.IsOff || machine.Disk.Behaviour.FailuresPerThousand > 0)
+            finally
             {
-                // The model knows that it is open whether it happened.
+                _operating--;
             }
 
             await Task.Yield();
+        }
+    }
+
+    /// <summary>Runs something while the guest stands still, as a machine does that goes back to a snapshot.</summary>
+    private async ValueTask PausedAsync(Func<ValueTask> action)
+    {
+        _pause = new TaskCompletionSource();
+        try
+        {
+            while (_operating > 0) await Task.Yield();
+            await action();
+        }
+        finally
+        {
+            TaskCompletionSource pause = _pause;
+            _pause = null;
+            pause.SetResult();
         }
     }
 
@@ -111,7 +155,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
     /// <summary>Compresses the clusters that lie in the range; where some are allocated the write fails, and others may be written.</summary>
     private async ValueTask WriteCompressedAsync(long offset, long length)
     {
-        if (machine.Scenario.HasDataFile) return;      // never compressed
+        if (machine.Scenario.HasDataFile || machine.Scenario.IsEncrypted) return;      // never compressed
         int cluster = machine.Top.ClusterSize;
         long start = Align.Down(offset, cluster), end = Math.Min(Align.Up(offset + length, cluster), model.Length);
         try
@@ -127,6 +171,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
     private async ValueTask ChangeAsync(long offset, long length, int id, bool isDiscard, bool isDurable, Func<ValueTask> change)
     {
         if (!model.TryBegin(offset, length, id, isDiscard)) return;
+        Action recorded = RecordWrite(offset, length, id);
         bool succeeded = false;
         try
         {
@@ -135,6 +180,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         }
         finally
         {
+            if (succeeded) recorded();
             // A write whose answer never came, because the power went, is still open.
             model.End(offset, length, succeeded && !machine.Disk.IsOff, isDurable);
         }
@@ -171,38 +217,20 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
             int wait = random.Next(60);
             while (wait-- > 0 && MayContinue) await Task.Yield();
             if (!MayContinue) return;
-            try
-            {
-                int depth = machine.Chain.Count();
-                if (random.Next(3) == 0) await ResizeAsync();
-                else if (depth < 2 || (depth < 5 && random.Next(2) == 0)) await SnapshotAsync();
-                else await StreamAsync();
-            }
-            catch (BlockException) when (machine.Disk.IsOff || machine.Disk.Behaviour.FailuresPerThousand > 0)
-            {
-                // Refused or undone: the guest goes on as before.
-            }
+            await TryAsync(ManageOnceAsync);
         }
     }
 
-    /// <summary>Makes the disk longer than the guest needs it, or as long again; what the guest uses stays as it is.</summary>
-    private async ValueTask ResizeAsync()
+    private ValueTask ManageOnceAsync()
     {
-        using IDisposable held = await machine.Graph.ControlLock.EnterAsync();
-        Qcow2Image top = machine.Top;
-        using DrainedSection drained = await BlockGraph.DrainAsync(top);
-        bool grows = top.Length <= model.Length;
-        long length = grows ? model.Length + random.NextInt64(1, 2 * model.Length / GuestModel.SectorBytes) * GuestModel.SectorBytes : model.Length;
-        PreallocationMode mode = grows ? (PreallocationMode)random.Next(4) : PreallocationMode.Off;
-        machine.Disk.IgnoresFlushes = machine.Scenario.Canary == Canary.Resize;
-        try
-        {
-            await top.ResizeAsync(length, mode, default);
-        }
-        finally
-        {
-            machine.Disk.IgnoresFlushes = false;
-        }
+        int depth = machine.Chain.Count();
+        if (machine.Scenario.TakesSnapshots && (machine.Scenario.Canary == Canary.Snapshots || random.Next(2) == 0)) return ManageSnapshotsAsync();
+        if (machine.Scenario.KeepsBitmaps && random.Next(2) == 0) return ManageBitmapsAsync();
+        if (machine.Scenario.Canary == Canary.Resize || machine.Scenario.IsEncrypted || random.Next(3) == 0) return ResizeAsync();
+        if (depth < 2 || (depth < 5 && random.Next(2) == 0)) return SnapshotAsync();
+
+        // A snapshot inside the top shows what is below it, and a stream takes that away.
+        return machine.Top.InternalSnapshots.Count > 0 ? ResizeAsync() : StreamAsync();
     }
 
     private async ValueTask SnapshotAsync()
@@ -211,10 +239,14 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         await machine.CreateAsync(file, backing: machine.TopFile);
         using IDisposable held = await machine.Graph.ControlLock.EnterAsync();
         BlockNode overlay = await machine.Graph.OpenNodeAsync(
-            machine.Scenario.OpenOptions(file, withBacking: false), new OpenContext { References = ReferencePolicy.Everything });
+            machine.Scenario.OpenOptions(file, withBacking: false, KeyModel.First), new OpenContext { References = ReferencePolicy.Everything });
+        List<BitmapModel> bitmaps = BitmapsOfTop;
+        bitmaps.ForEach(b => b.Turn());
         try
         {
             await machine.Graph.SnapshotAsync(machine.Top, overlay);
+            if (!machine.Disk.IsOff) OnClosed(bitmaps);
+            expected.HasTail = false;
         }
         finally
         {
@@ -246,6 +278,7 @@ internal sealed class Workload(Machine machine, GuestModel model, Random random,
         {
             if (machine.Disk.IsOff || job.Error is not null) return;
             List<string> needed = [.. machine.Chain.Select(Machine.FileOf)];
+            expected.Keep(needed);
             foreach (string file in machine.Disk.Files.Keys.Where(f => !needed.Contains(Scenario.ImageOf(f))).ToList()) machine.Disk.Files.Remove(file);
         }
     }
