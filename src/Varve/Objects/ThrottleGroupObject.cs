@@ -15,6 +15,7 @@ internal sealed class ThrottleGroupObject : QomObject
     private static readonly string[] s_names = [.. s_rates.SelectMany(r => new[] { r, r + "-max", r + "-max-length" }), "iops-size"];
 
     private static readonly ObjectType s_limits = new("ThrottleLimits", [.. s_names.Select(n => Optional(n, Int))]);
+    private static readonly ObjectType s_property = new("", [Required("limits", s_limits)]);
 
     private readonly ThrottleGroups _groups;
     private readonly ThrottleGroup _group;
@@ -35,7 +36,7 @@ internal sealed class ThrottleGroupObject : QomObject
         Properties =
         [
             new("limits", "ThrottleLimits", () => Write(_group.Limits), SetLimits),
-            .. s_names.Select(n => new QomProperty("x-" + n, "int", () => Write(_group.Limits)[n]!.DeepClone(), value => SetOne(n, value))),
+            .. s_names.Select(n => new QomProperty("x-" + n, "int", () => Write(_group.Limits)[n]!.DeepClone(), RefuseChange)),
         ];
     }
 
@@ -54,13 +55,9 @@ internal sealed class ThrottleGroupObject : QomObject
     public override void Close() => _groups.Remove(Id);
 
     private void SetLimits(JsonNode? value)
-    {
-        if (value is not JsonObject limits) throw new BlockException(BlockErrorKind.Invalid, "Invalid parameter type for 'limits', expected: object");
-        _group.SetLimits(Read(_group.Limits, OptionChecker.Check(s_limits, limits)));
-    }
+        => _group.SetLimits(Read(_group.Limits, (JsonObject)OptionChecker.Check(s_property, new JsonObject { ["limits"] = value?.DeepClone() })["limits"]!));
 
-    private void SetOne(string name, JsonNode? value)
-        => _group.SetLimits(Read(_group.Limits, OptionChecker.Check(s_limits, new JsonObject { [name] = value?.DeepClone() })));
+    private static void RefuseChange(JsonNode? value) => throw new BlockException(BlockErrorKind.Invalid, "Property cannot be set after initialization");
 
     /// <summary>Limits as before, but for those that are given.</summary>
     private static ThrottleLimits Read(ThrottleLimits before, JsonObject given) => new()
@@ -74,9 +71,13 @@ internal sealed class ThrottleGroupObject : QomObject
         RequestSize = (long?)given["iops-size"] ?? before.RequestSize,
     };
 
-    private static ThrottleRate Read(ThrottleRate before, JsonObject given, string name) => new(
-        (long?)given[name] ?? before.Average, (long?)given[name + "-max"] ?? before.Burst,
-        (long?)given[name + "-max-length"] ?? before.BurstSeconds);
+    private static ThrottleRate Read(ThrottleRate before, JsonObject given, string name)
+    {
+        long burstSeconds = (long?)given[name + "-max-length"] ?? before.BurstSeconds;
+        return burstSeconds is >= 0 and <= uint.MaxValue
+            ? new((long?)given[name] ?? before.Average, (long?)given[name + "-max"] ?? before.Burst, burstSeconds)
+            : throw new BlockException(BlockErrorKind.Invalid, $"{name}-max-length value must be in the range [0, {uint.MaxValue}]");
+    }
 
     private static JsonObject Write(ThrottleLimits limits)
     {

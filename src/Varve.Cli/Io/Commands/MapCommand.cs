@@ -17,7 +17,7 @@ internal sealed class MapCommand : IoCommand
         bool isAllocated = false;
         while (next < end)
         {
-            BlockRun run = await Allocation.FindAsync(engine.Image, next, end - next, cancellationToken).ConfigureAwait(false);
+            BlockRun run = await FindAsync(engine, next, end - next, cancellationToken).ConfigureAwait(false);
             if (run.Length == 0) break;
             if (next > start && run.IsAllocated != isAllocated)
             {
@@ -31,6 +31,18 @@ internal sealed class MapCommand : IoCommand
 
         if (next > start) Print(engine, start, next - start, isAllocated);
         return true;
+    }
+
+    private static async ValueTask<BlockRun> FindAsync(IoEngine engine, long offset, long length, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await Allocation.FindAsync(engine.Image, offset, length, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e)
+        {
+            throw new BlockException(e.Kind, $"Failed to get allocation status: {e.Message}", e) { Errno = e.Errno };
+        }
     }
 
     private static void Print(IoEngine engine, long start, long length, bool isAllocated) => engine.Output.Print(

@@ -6,7 +6,7 @@ namespace Varve.Filters.BlkDebug;
 internal static class BlkDebugConfig
 {
     /// <summary>Adds the rules of a file.</summary>
-    /// <exception cref="BlockException">The file cannot be read, or a line is not understood; the message names file and line.</exception>
+    /// <exception cref="BlockException">The file cannot be read, or a line is not understood; the message is the reference's.</exception>
     public static void Read(string path, BlkDebugRules rules)
     {
         string[] lines;
@@ -22,32 +22,33 @@ internal static class BlkDebugConfig
 
         string? section = null;
         JsonObject rule = [];
-        for (int i = 0; i < lines.Length; i++)
+        foreach (string text in lines)
         {
-            string line = lines[i].Trim();
+            string line = text.Trim();
             if (line.Length == 0 || line[0] == '#') continue;
             if (line[0] == '[')
             {
                 Add(section, rule, rules);
                 section = line.Trim('[', ']').Trim();
                 rule = [];
-                if (section is not ("inject-error" or "set-state")) throw Wrong(path, i, $"There is no option group '{section}'");
+                if (section is not ("inject-error" or "set-state")) throw Wrong($"There is no option group '{section}'");
                 continue;
             }
 
             int equals = line.IndexOf('=', StringComparison.Ordinal);
-            if (equals < 0) throw Wrong(path, i, "parse error");
-            if (section is null) throw Wrong(path, i, "no group defined");
+            if (section is null) throw Wrong("no group defined");
+            if (equals < 0) throw Wrong("parse error");
             rule[line[..equals].Trim()] = line[(equals + 1)..].Trim().Trim('"');
         }
 
         Add(section, rule, rules);
     }
 
-    private static BlockException Wrong(string path, int line, string what) => new(BlockErrorKind.Invalid, $"{path}:{line + 1}: {what}");
+    private static BlockException Wrong(string what) => new(BlockErrorKind.Invalid, what);
 
     private static void Add(string? section, JsonObject rule, BlkDebugRules rules)
     {
+        if (section is not null && BlkDebugDriver.FindUnknownMember(section, rule) is { } unknown) throw Wrong($"Invalid parameter '{unknown}'");
         if (section == "inject-error") rules.Add(BlkDebugDriver.ReadInjectError(rule));
         else if (section == "set-state") rules.Add(BlkDebugDriver.ReadSetState(rule));
     }

@@ -110,8 +110,14 @@ internal sealed class BlkDebugDriver : BlockDriver
 
     /// <inheritdoc cref="ReadInjectError"/>
     internal static SetStateRule ReadSetState(JsonObject rule)
-        => new(ReadEvent(rule), (int)(ReadLong(rule, "state") ?? 0), (int)(ReadLong(rule, "new_state")
-            ?? throw new BlockException(BlockErrorKind.Invalid, "Missing new_state for set-state rule")));
+        => new(ReadEvent(rule), (int)(ReadLong(rule, "state") ?? 0), (int)(ReadLong(rule, "new_state") ?? 0));
+
+    /// <summary>The first member of a rule that rules of its kind do not have; null where all are known.</summary>
+    internal static string? FindUnknownMember(string section, JsonObject rule)
+    {
+        IReadOnlyList<OptionMember> members = (section == InjectError ? s_injectError : s_setState).Members;
+        return rule.Select(m => m.Key).FirstOrDefault(k => !members.Any(m => m.Name == k));
+    }
 
     private static BlkdebugEvent ReadEvent(JsonObject rule)
         => BlkDebugEvents.Parse(OptionChecker.TextOf(rule["event"])
@@ -125,7 +131,7 @@ internal sealed class BlkDebugDriver : BlockDriver
         "discard" => BlkDebugIOTypes.Discard,
         "flush" => BlkDebugIOTypes.Flush,
         "block-status" => BlkDebugIOTypes.BlockStatus,
-        _ => throw new BlockException(BlockErrorKind.Invalid, $"Invalid iotype value: {name}"),
+        _ => throw new BlockException(BlockErrorKind.Invalid, $"invalid parameter value: {name}"),
     };
 
     private static BlockPermissions TakePermissionList(NodeOpening opening, string option)
@@ -139,7 +145,7 @@ internal sealed class BlkDebugDriver : BlockDriver
                 "write" => BlockPermissions.Write,
                 "write-unchanged" => BlockPermissions.WriteUnchanged,
                 "resize" => BlockPermissions.Resize,
-                var other => throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{option}' does not accept value '{other}'"),
+                var other => throw new BlockException(BlockErrorKind.Invalid, $"Parameter 'null' does not accept value '{other}'"),
             };
         }
 
@@ -147,12 +153,23 @@ internal sealed class BlkDebugDriver : BlockDriver
     }
 
     private static IEnumerable<JsonObject> TakeList(NodeOpening opening, string option)
-        => opening.Take(option) switch
+    {
+        JsonArray list = opening.Take(option) switch
         {
             null => [],
-            JsonArray list => list.OfType<JsonObject>(),
+            JsonArray given => given,
             _ => throw new BlockException(BlockErrorKind.Invalid, $"Invalid parameter type for '{option}', expected: array"),
         };
+        foreach (JsonObject rule in list.OfType<JsonObject>())
+        {
+            if (FindUnknownMember(option, rule) is { } unknown)
+            {
+                throw new BlockException(BlockErrorKind.Invalid, $"[{option}] section doesn't support the option '{unknown}'");
+            }
+
+            yield return rule;
+        }
+    }
 
     private static long? ReadLong(JsonObject rule, string member)
     {

@@ -31,5 +31,5 @@ internal static class BlkDebugEvents
     /// <exception cref="BlockException">There is no such event.</exception>
     public static BlkdebugEvent Parse(string name)
         => Find(name)
-            ?? throw new BlockException(BlockErrorKind.Invalid, $"Invalid event name \"{name}\"");
+            ?? throw new BlockException(BlockErrorKind.Invalid, $"invalid parameter value: {name}");
 }

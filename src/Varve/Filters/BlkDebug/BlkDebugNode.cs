@@ -144,7 +144,7 @@ internal sealed class BlkDebugNode(NodeOpening opening) : FilterNode(opening)
 
     private static int Piece(int length, long max) => max == 0 ? length : (int)Math.Min(length, max);
 
-    private static bool Fits(long limit, long align) => limit >= 0 && limit % align == 0;
+    private static bool Fits(long limit, long align) => limit is >= 0 and < int.MaxValue && limit % align == 0;
 
     private static BlockException Unmet(string option, long value)
         => new(BlockErrorKind.Invalid, $"Cannot meet constraints with {option} {value}");

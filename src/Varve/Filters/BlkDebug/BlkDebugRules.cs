@@ -104,12 +104,13 @@ internal sealed class BlkDebugRules
     }
 
     /// <summary>Removes breakpoints with <paramref name="tag"/>, and lets what they stopped go on.</summary>
-    /// <returns>Whether there was one.</returns>
+    /// <returns>Whether there was one; a breakpoint that has stopped a request is none any more.</returns>
     public bool RemoveBreakpoint(string tag)
     {
         bool removed;
         lock (_lock) removed = _rules.RemoveAll(r => r is BreakpointRule breakpoint && breakpoint.Tag == tag) > 0;
-        return Resume(tag, all: true) || removed;
+        Resume(tag, all: true);
+        return removed;
     }
 
     public bool IsSuspended(string tag)
