@@ -15,7 +15,7 @@ internal sealed class OptionsTarget : FuzzTarget
 
     public override IReadOnlyList<byte[]> Words => WordsOf(
         "json: { } [ ] : , = . \" ' true false null on off -1 1e99 1.5G 0x10 0 1 .0. .1 %5B driver=raw, file. file.driver= backing. node-name= size= "
-        + "\"driver\" \"null-co\" \"fuzz\" \"raw\" \"qcow2\" \"throttle\" \"copy-on-read\" \"file\" \"backing\" \"size\" \"read-only\" \\u0000 \\ud800");
+        + "\"driver\" \"null-co\" \"fuzz\" \"raw\" \"qcow2\" \"throttle\" \"copy-on-read\" \"copy-before-write\" \"target\" \"blkdebug\" inject-error.0.event= \"file\" \"backing\" \"size\" \"read-only\" \\u0000 \\ud800");
 
     public override string Run(byte[] input)
     {
@@ -34,7 +34,8 @@ internal sealed class OptionsTarget : FuzzTarget
         var files = new FuzzFileDriver { Content = new byte[4096] };
         var graph = new BlockGraph(new BlockDrivers([
             files, new NullDriver("null-co"), new Formats.Raw.RawDriver(), new Formats.Qcow2.Qcow2Driver(), new Filters.Throttle.ThrottleDriver(),
-            new Filters.CopyOnRead.CopyOnReadDriver(),
+            new Filters.CopyOnRead.CopyOnReadDriver(), new Filters.CopyBeforeWrite.CopyBeforeWriteDriver(), new Filters.CopyBeforeWrite.SnapshotAccessDriver(),
+            new Filters.BlkDebug.BlkDebugDriver(),
         ]));
         try
         {

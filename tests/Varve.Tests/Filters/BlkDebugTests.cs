@@ -179,4 +179,17 @@ public sealed class BlkDebugTests
             Assert.Equal(BlockPermissions.ConsistentRead | BlockPermissions.WriteUnchanged, node.Child.Shared);
         }
     }
+
+    [Fact]
+    public async Task A_configuration_without_end_is_refused()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "/dev/zero is Linux's");
+        await using var graph = new BlockGraph();
+        var options = new System.Text.Json.Nodes.JsonObject
+        {
+            ["driver"] = "blkdebug", ["config"] = "/dev/zero", ["image"] = new System.Text.Json.Nodes.JsonObject { ["driver"] = "null-co" },
+        };
+        var refused = await Assert.ThrowsAsync<BlockException>(async () => await graph.OpenNodeAsync(options, new OpenContext()));
+        Assert.Equal("blkdebug config file '/dev/zero' is longer than 1048576 bytes", refused.Message);
+    }
 }

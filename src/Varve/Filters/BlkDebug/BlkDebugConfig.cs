@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json.Nodes;
 
 namespace Varve.Filters.BlkDebug;
@@ -5,6 +6,8 @@ namespace Varve.Filters.BlkDebug;
 /// <summary>A configuration file of rules: a section a rule, <c>[inject-error]</c> or <c>[set-state]</c>, then <c>key = "value"</c> lines.</summary>
 internal static class BlkDebugConfig
 {
+    private const int MaxLength = 1 << 20;
+
     /// <summary>Adds the rules of a file.</summary>
     /// <exception cref="BlockException">The file cannot be read, or a line is not understood; the message is the reference's.</exception>
     public static void Read(string path, BlkDebugRules rules)
@@ -12,9 +15,9 @@ internal static class BlkDebugConfig
         string[] lines;
         try
         {
-            lines = File.ReadAllLines(path);
+            lines = ReadText(path).Split('\n');
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is (IOException or UnauthorizedAccessException) and not BlockException)
         {
             int errno = e is UnauthorizedAccessException ? Errno.EACCES : e is FileNotFoundException or DirectoryNotFoundException ? Errno.ENOENT : Errno.EIO;
             throw new BlockException(Errno.KindOf(errno), $"Could not read blkdebug config file: {Errno.Text(errno)}", e) { Errno = errno };
@@ -42,6 +45,14 @@ internal static class BlkDebugConfig
         }
 
         Add(section, rule, rules);
+    }
+
+    private static string ReadText(string path)
+    {
+        byte[] bytes = new byte[MaxLength + 1];
+        using FileStream file = File.OpenRead(path);
+        int length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+        return length <= MaxLength ? Encoding.UTF8.GetString(bytes, 0, length) : throw Wrong($"blkdebug config file '{path}' is longer than {MaxLength} bytes");
     }
 
     private static BlockException Wrong(string what) => new(BlockErrorKind.Invalid, what);
