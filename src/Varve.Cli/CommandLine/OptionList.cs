@@ -4,11 +4,11 @@ namespace Varve.Cli.CommandLine;
 internal static class OptionList
 {
     /// <summary>Adds one <c>-o</c> to those before.</summary>
-    /// <exception cref="ToolException">It begins or ends with a comma that belongs to nothing.</exception>
+    /// <exception cref="ToolException">It is empty, or begins or ends with a comma that belongs to nothing.</exception>
     public static string Append(string? list, string argument)
     {
         int trailing = argument.Length - argument.TrimEnd(',').Length;
-        if (argument.StartsWith(',') || trailing % 2 != 0) throw new ToolException($"Invalid option list: {argument}");
+        if (argument.Length == 0 || argument.StartsWith(',') || trailing % 2 != 0) throw new ToolException($"Invalid option list: {argument}");
         return list is null ? argument : $"{list},{argument}";
     }
 

@@ -25,6 +25,9 @@ internal sealed class ToolContext : IAsyncDisposable
 
     public BlockGraph Graph { get; } = new();
 
+    /// <summary>Whether the command has <c>-U</c>, which reads an image that another process writes.</summary>
+    public bool TakesForceShare { get; set; }
+
     /// <summary>The objects of <c>--object</c>.</summary>
     public ObjectRegistry Objects => Graph.Objects;
 
@@ -65,7 +68,7 @@ internal sealed class ToolContext : IAsyncDisposable
         }
         catch (BlockException e)
         {
-            throw ToolException.From(image.FailurePrefix, e, image.OpenFailure);
+            throw ToolException.From(image.FailurePrefix, InUseAdvice.AddTo(e, image.Settings, TakesForceShare), image.OpenFailure);
         }
     }
 
@@ -87,7 +90,7 @@ internal sealed class ToolContext : IAsyncDisposable
         }
         catch (BlockException e)
         {
-            throw ToolException.From(image.FailurePrefix, e, image.OpenFailure);
+            throw ToolException.From(image.FailurePrefix, InUseAdvice.AddTo(e, image.Settings, TakesForceShare), image.OpenFailure);
         }
     }
 

@@ -35,7 +35,7 @@ internal sealed class AmendCommand : ImgCommand
         if (_options is null) throw ToolException.Usage("Must specify options (-o)");
         bool asksForHelp = OptionList.AsksForHelp(_options);
         if (asksForHelp && _format is not null) return PrintHelp(context, _format);
-        if (operands.Count != 1) throw ToolException.Usage("Expecting one image file name");
+        if (operands.Count != 1) throw new ToolException("Expecting one image file name");
         CacheMode cache = CacheMode.TryParse(_cache) ?? throw new ToolException($"Invalid cache option: {_cache}");
         BlockBackend image = await context.OpenAsync(
             new ImageArgument(operands[0], _format, _isOptions) { Settings = cache.Apply(new() { ReadOnly = false }) }, cancellationToken).ConfigureAwait(false);
@@ -70,7 +70,7 @@ internal sealed class AmendCommand : ImgCommand
         {
             IReadOnlyList<CreationOption> all = ImageCreator.FindFormat(context.Graph, format.Name, filename: null).Options;
             bool isForCreation = all.Any(o => e.Message == $"Invalid parameter '{o.Name}'");
-            throw new ToolException(e.Message) { Hint = isForCreation ? "This option is only supported for image creation" : null };
+            throw new ToolException(e.Message) { Hint = isForCreation ? "This option is only supported for image creation" : e.Hint };
         }
     }
 

@@ -100,9 +100,9 @@ internal sealed class ConvertCommand : ImgCommand
             throw new ToolException("Having a backing file for the target makes no sense when concatenating multiple input images");
         }
 
-        CacheMode cache = CacheMode.TryParse(_targetCache) ?? throw new ToolException($"Invalid cache option: {_targetCache}");
         long total = sources.Sum(s => s.Length);
         if (!_targetExists) await CreateTargetAsync(context, operands[^1], total, cancellationToken).ConfigureAwait(false);
+        CacheMode cache = CacheMode.TryParse(_targetCache) ?? throw new ToolException($"Invalid cache option: {_targetCache}");
         BlockBackend target = await OpenTargetAsync(context, operands[^1], cache, cancellationToken).ConfigureAwait(false);
         if (bitmaps is not null) BitmapCopy.RequireSupport(target);
         CheckTarget(target, total);
@@ -153,7 +153,6 @@ internal sealed class ConvertCommand : ImgCommand
             if (values.Given("size") is null) values.Set("size", total.ToString(CultureInfo.InvariantCulture));
             SetBacking(values);
             CheckCompression(values);
-            await CheckBackingOpensAsync(context, name, values, cancellationToken).ConfigureAwait(false);
             await format.CreateAsync(context.Graph, name, values, cancellationToken).ConfigureAwait(false);
             foreach (CreationOption option in options.Where(o => o.Name is "key-secret" or "encrypt.key-secret"))
             {
@@ -166,7 +165,7 @@ internal sealed class ConvertCommand : ImgCommand
         }
         catch (BlockException e)
         {
-            bool isCreation = !e.Message.StartsWith("Unknown", StringComparison.Ordinal) && !e.Message.Contains("does not support image creation", StringComparison.Ordinal)
+            bool isCreation = !e.Message.StartsWith("Unknown", StringComparison.Ordinal) && !e.Message.EndsWith("does not support image creation", StringComparison.Ordinal)
                 && !e.Message.StartsWith("Invalid parameter", StringComparison.Ordinal);
             throw ToolException.From(isCreation ? $"{name}: error while converting {_targetFormat}: " : "", e);
         }
@@ -204,16 +203,6 @@ internal sealed class ConvertCommand : ImgCommand
         {
             throw new ToolException("Compression and preallocation not supported at the same time");
         }
-    }
-
-    private static async ValueTask CheckBackingOpensAsync(ToolContext context, string name, CreationOptionValues values, CancellationToken cancellationToken)
-    {
-        if (values.Given("backing_file") is not { Length: > 0 } backingFile) return;
-        using IDisposable held = await context.Graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
-        var options = new System.Text.Json.Nodes.JsonObject { ["driver"] = values.Given("backing_fmt") };
-        BlockNode backing = await context.Graph.OpenImageAsync(
-            FileNames.Resolve(name, backingFile), options, context.OpenContext, new NodeSettings { ReadOnly = true }, cancellationToken).ConfigureAwait(false);
-        await context.Graph.ReleaseAsync(backing).ConfigureAwait(false);
     }
 
     private ValueTask<BlockBackend> OpenTargetAsync(ToolContext context, string name, CacheMode cache, CancellationToken cancellationToken)

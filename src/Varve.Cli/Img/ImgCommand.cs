@@ -18,6 +18,7 @@ internal abstract class ImgCommand
     /// <returns>The exit status.</returns>
     public async ValueTask<int> RunAsync(ToolContext context, ImgVerb verb, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
+        context.TakesForceShare = Options.TryFind('U', out _);
         var reader = new OptionReader(Options, TakeLastOperand(arguments));
         for (OptionEvent next; (next = reader.Next()) != OptionEvent.End;)
         {

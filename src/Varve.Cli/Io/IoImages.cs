@@ -66,8 +66,9 @@ internal sealed class IoImages(ToolContext context, IoOutput output)
 
             engine.IsWriteThrough = opening.Cache.WriteThrough;
         }
-        catch (BlockException e)
+        catch (BlockException failure)
         {
+            BlockException e = InUseAdvice.AddTo(failure, opening.Settings, takesForceShare: true);
             string prefix = filename is null ? "can't open: " : $"can't open device {filename}: ";
             throw new BlockException(e.Kind, prefix + e.Message, e) { Hint = e.Hint, Errno = e.Errno };
         }

@@ -12,7 +12,9 @@ internal static class NbdFilename
     /// <summary>The driver's options that a name stands for.</summary>
     /// <exception cref="BlockException">It is none.</exception>
     public static JsonObject Parse(string name)
-        => name.Contains("://", StringComparison.Ordinal) ? ParseUri(name) : ParseOld(name[Prefix.Length..]);
+        => name.Contains("://", StringComparison.Ordinal) ? ParseUri(name)
+            : name.StartsWith(Prefix, StringComparison.Ordinal) ? ParseOld(name[Prefix.Length..])
+            : throw Invalid("File name string for NBD must start with 'nbd:'");
 
     private static JsonObject ParseOld(string text)
     {

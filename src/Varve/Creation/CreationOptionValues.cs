@@ -102,5 +102,6 @@ internal sealed class CreationOptionValues
            || (value.StartsWith("0x", StringComparison.Ordinal)
                && ulong.TryParse(value.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out number))
             ? number.ToString(CultureInfo.InvariantCulture)
+            : value.Length > 0 && value.All(char.IsAsciiDigit) ? throw new BlockException(BlockErrorKind.Invalid, $"Value '{value}' is too large for parameter '{name}'")
             : throw new BlockException(BlockErrorKind.Invalid, $"Parameter '{name}' expects a number");
 }

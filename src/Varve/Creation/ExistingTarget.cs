@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Varve.Graph;
 using static Varve.Creation.CreationOptionType;
@@ -16,7 +17,7 @@ internal sealed class ExistingTarget(string driver) : CreationFormat
     ];
 
     public override ValueTask CreateAsync(BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
-        => throw new BlockException(BlockErrorKind.Unsupported, $"Format driver '{Name}' does not support image creation");
+        => PrepareAsync(graph, graph.Drivers.Find(Name)!, filename, long.Parse(values["size"] ?? "0", CultureInfo.InvariantCulture), values["preallocation"], cancellationToken);
 
     /// <summary>Sees that what is there is long enough, and takes the first sector's old content away, which would be taken for a format.</summary>
     /// <exception cref="BlockException">It cannot be opened, or is too short.</exception>
@@ -47,12 +48,12 @@ internal sealed class ExistingTarget(string driver) : CreationFormat
 
     private static async ValueTask<BlockBackend> OpenAsync(BlockGraph graph, BlockDriver protocol, string filename, CancellationToken cancellationToken)
     {
-        JsonObject options = protocol.ParseFilename(filename);
-        options["driver"] = protocol.Name;
         using IDisposable held = await graph.ControlLock.EnterAsync(cancellationToken).ConfigureAwait(false);
         BlockNode node;
         try
         {
+            JsonObject options = protocol.ParseFilename(filename);
+            options["driver"] = protocol.Name;
             node = await graph.OpenNodeAsync(options, new OpenContext(), cancellationToken: cancellationToken).ConfigureAwait(false);
         }
         catch (BlockException e)

@@ -6,7 +6,7 @@ using static Varve.Creation.CreationOptionType;
 namespace Varve.Creation;
 
 /// <summary><c>file</c>: a file of the host.</summary>
-internal class FileCreation : CreationFormat
+internal sealed class FileCreation : CreationFormat
 {
     public override string Name => "file";
 
@@ -21,10 +21,12 @@ internal class FileCreation : CreationFormat
     public override ValueTask CreateAsync(BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
         => CreateFileAsync(graph, filename, values["size"] ?? "0", values["preallocation"], values, cancellationToken);
 
-    /// <summary>Creates a file of a given size, taking only what concerns the file itself from <paramref name="values"/>.</summary>
+    /// <summary>Creates a file of a given size, or makes sure that what a protocol names is as large, taking only what concerns the file
+    /// itself from <paramref name="values"/>.</summary>
     public static async ValueTask CreateFileAsync(
         BlockGraph graph, string filename, string size, string? preallocation, CreationOptionValues values, CancellationToken cancellationToken)
     {
+        PreallocationModeText.Parse(preallocation);
         BlockDriver protocol = graph.DriverOfName(filename);
         if (protocol.CreateOptions is null)
         {
@@ -44,12 +46,15 @@ internal class FileCreation : CreationFormat
 }
 
 /// <summary><c>raw</c>: the file and nothing else.</summary>
-internal sealed class RawCreation : FileCreation
+internal sealed class RawCreation : CreationFormat
 {
     public override string Name => "raw";
 
     /// <summary>The others are the file's.</summary>
     public override IReadOnlyList<CreationOption> Options { get; } = [new("size", Size, "Virtual disk size")];
+
+    public override ValueTask CreateAsync(BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
+        => FileCreation.CreateFileAsync(graph, filename, values["size"] ?? "0", values["preallocation"], values, cancellationToken);
 
     public override ValueTask<ImageMeasurement> MeasureAsync(
         BlockGraph graph, CreationOptionValues values, BlockBackend? source, CancellationToken cancellationToken)

@@ -96,7 +96,7 @@ internal static class ImageCreator
 
         if (request.BackingFormat is not null)
         {
-            if (!values.Knows("backing_fmt")) throw Invalid($"Backing format not supported for file format '{request.Format}'");
+            if (!values.Knows("backing_fmt")) throw Invalid($"Backing file format not supported for file format '{request.Format}'");
             values.Set("backing_fmt", request.BackingFormat);
         }
     }

@@ -72,6 +72,7 @@ internal sealed class LuksCreation : CreationFormat
     public override async ValueTask CreateAsync(
         BlockGraph graph, string filename, CreationOptionValues values, CancellationToken cancellationToken)
     {
+        PreallocationModeText.Parse(values["preallocation"]);
         var files = new CreatedFiles(graph);
         await using (files.ConfigureAwait(false))
         {

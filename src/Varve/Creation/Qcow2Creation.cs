@@ -100,6 +100,11 @@ internal sealed class Qcow2Creation : CreationFormat
     public override ValueTask<ImageMeasurement> MeasureAsync(
         BlockGraph graph, CreationOptionValues values, BlockBackend? source, CancellationToken cancellationToken)
     {
+        if (values.Given("compat") is { } compat && compat is not ("0.10" or "v2" or "1.1" or "v3"))
+        {
+            throw new BlockException(BlockErrorKind.Invalid, $"Invalid compatibility level: '{compat}'");
+        }
+
         if (source is not null) values.Set("size", source.Length.ToString(CultureInfo.InvariantCulture));
         JsonObject options = Translate(values);
         options["file"] = "";                  // none is written

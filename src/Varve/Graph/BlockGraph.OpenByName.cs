@@ -62,7 +62,7 @@ internal sealed partial class BlockGraph
     /// <summary>Opens the file below an image of unknown format and looks who knows its first bytes.</summary>
     private async ValueTask<NodeOpening> ProbeAsync(NodeOpening opening, CancellationToken cancellationToken)
     {
-        JsonNode? description = opening.Take(File);
+        JsonNode? description = opening.TakeChild(File);
         BlockNode file = await OpenChildNodeAsync(opening, description, ChildRole.Image, cancellationToken).ConfigureAwait(false);
         try
         {

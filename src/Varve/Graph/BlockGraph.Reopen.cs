@@ -62,7 +62,9 @@ internal sealed partial class BlockGraph
 
     private ReopenedNode ReadChanges(BlockNode node, JsonObject changes)
     {
-        JsonObject all = Override((JsonObject)node.GivenOptions.DeepClone(), changes);
+        var given = (JsonObject)node.GivenOptions.DeepClone();
+        node.ForgetReplaced(given, changes);
+        JsonObject all = Override(given, changes);
         var opening = new NodeOpening(this, node.Driver, node.NodeName, node.Settings, (JsonObject)all.DeepClone()) { Context = new OpenContext() };
         opening.TakeSettings();
         Func<CancellationToken, ValueTask>? apply = node.PrepareReopen(opening);

@@ -70,7 +70,8 @@ internal abstract partial class BlockNode
         => throw new BlockException(BlockErrorKind.Unsupported, $"Format driver '{Driver.Name}' does not support option amendment") { NodeName = NodeName };
 
     /// <summary>Whether an image that was just created, and what a resize adds to one, reads as zeros.</summary>
-    public virtual bool ReadsZeroWhenNew => true;
+    /// <remarks>A filter says what it filters says.</remarks>
+    public virtual bool ReadsZeroWhenNew => FilteredChild?.Node.ReadsZeroWhenNew ?? true;
 
     /// <summary>QMP's <c>ImageInfoSpecific</c>: <c>{"type": ..., "data": {...}}</c>; null where the driver has none.</summary>
     public virtual JsonObject? GetSpecificInfo() => null;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json.Nodes;
 
 namespace Varve.Graph;
 
@@ -143,6 +144,11 @@ internal abstract partial class BlockNode : IBlockParent
     /// <param name="opening">Holds all options, changed or not; what is left of them must not have changed.</param>
     /// <returns>Makes the change, while the node is drained, or throws and leaves the node as it was; null where there is nothing to make.</returns>
     public virtual Func<CancellationToken, ValueTask>? PrepareReopen(NodeOpening opening) => null;
+
+    /// <summary>Removes options given earlier that <paramref name="changes"/> takes the place of under another name.</summary>
+    /// <param name="given">The options until now; changed.</param>
+    /// <param name="changes">Those that a reopening names.</param>
+    public virtual void ForgetReplaced(JsonObject given, JsonObject changes) { }
 
     /// <summary>A drained section begins: let go requests that are held back (throttled, waiting for a reconnect).</summary>
     public virtual void OnDrainBegin() { }

@@ -89,6 +89,18 @@ internal sealed partial class NodeOpening(BlockGraph graph, BlockDriver driver, 
         return value;
     }
 
+    /// <summary>Removes and returns a child's description: an object, or the name of a node, which no further options can change.</summary>
+    internal JsonNode? TakeChild(string name)
+    {
+        JsonNode? description = Take(name);
+        if (description is JsonValue && Options.Any(o => o.Key.StartsWith(name + ".", StringComparison.Ordinal)))
+        {
+            throw new BlockException(BlockErrorKind.Invalid, "Cannot reference an existing block device with additional options or a new filename");
+        }
+
+        return description;
+    }
+
     // ---- Children
 
     /// <summary>Opens (or refers to) the child that option <paramref name="name"/> describes and attaches it to <paramref name="parent"/>.</summary>
@@ -106,7 +118,7 @@ internal sealed partial class NodeOpening(BlockGraph graph, BlockDriver driver, 
         }
 
         if (!Options.ContainsKey(name)) return null;
-        JsonNode? description = Take(name);
+        JsonNode? description = TakeChild(name);
         BlockNode child = await Graph.OpenChildNodeAsync(this, description, role, cancellationToken).ConfigureAwait(false);
         return await AttachAsync(parent, name, role, child, cancellationToken).ConfigureAwait(false);
     }

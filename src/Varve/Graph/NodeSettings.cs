@@ -25,7 +25,7 @@ internal static class PreallocationModeText
         "metadata" => PreallocationMode.Metadata,
         "falloc" => PreallocationMode.Falloc,
         "full" => PreallocationMode.Full,
-        _ => throw new BlockException(BlockErrorKind.Invalid, $"Parameter 'preallocation' does not accept value '{word}'"),
+        _ => throw new BlockException(BlockErrorKind.Invalid, $"invalid parameter value: {word}"),
     };
 }
 

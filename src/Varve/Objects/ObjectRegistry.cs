@@ -19,7 +19,10 @@ internal sealed class ObjectRegistry(BlockGraph graph) : IDisposable
     public void Add(JsonObject options)
     {
         string id = (string)options["id"]!;
-        if (!IsIdentifier(id)) throw new BlockException(BlockErrorKind.Invalid, "Parameter 'id' expects an identifier");
+        if (!IsIdentifier(id)) throw new BlockException(BlockErrorKind.Invalid, "Parameter 'id' expects an identifier")
+        {
+            Hint = "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.",
+        };
         if (_objects.ContainsKey(id))
         {
             throw new BlockException(BlockErrorKind.InUse, $"attempt to add duplicate property '{id}' to object (type 'container')");

@@ -4,13 +4,17 @@ using System.Text.Json.Nodes;
 namespace Varve.Options;
 
 /// <summary>Options written with dotted keys (<c>"file.filename"</c>) instead of nested objects, or with both.</summary>
+/// <remarks>
+/// Where a key is both a value and a group (<c>overlap-check=all,overlap-check.template=none</c>), the value keeps the key and the
+/// group's members stay dotted beside it: a driver that knows both may judge them, and no other takes them.
+/// </remarks>
 internal static class DottedKeys
 {
     private const int MaxDepth = 128;
 
     /// <summary>Nests every dotted key, at every level; objects whose keys are 0, 1, 2... become lists.</summary>
     /// <param name="options">Read, not changed.</param>
-    /// <exception cref="BlockException"><see cref="BlockErrorKind.Invalid"/>: a key is both a value and a group.</exception>
+    /// <exception cref="BlockException">Nested too deep, or <see cref="BlockErrorKind.Invalid"/>: a key is there twice.</exception>
     public static JsonObject Nest(JsonObject options) => (JsonObject)Lists(NestMembers(options, depth: 0), isRoot: true);
 
     /// <summary>The dotted key of the first scalar in <paramref name="options"/>: how leftovers are reported.</summary>
@@ -40,26 +44,46 @@ internal static class DottedKeys
         {
             string head = key[..dot];
             if (!target.TryGetPropertyValue(head, out JsonNode? group)) target[head] = group = new JsonObject();
-            Put(group as JsonObject ?? throw Mixed(head), key[(dot + 1)..], value, depth + 1);
+            if (group is JsonObject members) Put(members, key[(dot + 1)..], value, depth + 1);
+            else PutNew(target, key, value);
             return;
         }
 
-        if (!target.TryGetPropertyValue(key, out JsonNode? existing))
+        switch (target[key], value)
         {
-            target[key] = value;
+            case (JsonObject group, JsonObject more):
+                foreach ((string name, JsonNode? member) in more.ToList())
+                {
+                    more.Remove(name);
+                    Put(group, name, member, depth + 1);
+                }
+
+                break;
+            case (JsonObject group, not JsonArray):
+                target[key] = value;
+                PutDotted(target, key, group);
+                break;
+            case (JsonValue, JsonObject group):
+                PutDotted(target, key, group);
+                break;
+            default:
+                PutNew(target, key, value);
+                break;
         }
-        else if (existing is JsonObject group && value is JsonObject more)
+    }
+
+    private static void PutDotted(JsonObject target, string head, JsonObject members)
+    {
+        foreach ((string name, JsonNode? member) in members.ToList())
         {
-            foreach ((string name, JsonNode? member) in more.ToList())
-            {
-                more.Remove(name);
-                Put(group, name, member, depth + 1);
-            }
+            members.Remove(name);
+            PutNew(target, $"{head}.{name}", member);
         }
-        else
-        {
-            throw Mixed(key);
-        }
+    }
+
+    private static void PutNew(JsonObject target, string key, JsonNode? value)
+    {
+        if (!target.TryAdd(key, value)) throw new BlockException(BlockErrorKind.Invalid, $"Cannot mix scalar and non-scalar keys: '{key}'");
     }
 
     private static JsonNode Lists(JsonObject members, bool isRoot = false)
@@ -81,6 +105,4 @@ internal static class DottedKeys
         for (int i = 0; members.Remove(i.ToString(CultureInfo.InvariantCulture), out JsonNode? element); i++) list.Add(element);
         return list;
     }
-
-    private static BlockException Mixed(string key) => new(BlockErrorKind.Invalid, $"Cannot mix scalar and non-scalar keys: '{key}'");
 }

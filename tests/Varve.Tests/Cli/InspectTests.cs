@@ -14,7 +14,7 @@ public sealed class InspectTests : IDisposable
     [Fact]
     public async Task An_ordinary_image_is_safe()
     {
-        ToolRun run = await InspectAsync(Write(new HostileQcow2()));
+        ToolRun run = await ToolRun.InspectAsync(Write(new HostileQcow2()));
         Assert.Equal((0, ""), (run.ExitCode, run.Error));
         Assert.Equal($"""
             image: {_folder["image"]}
@@ -29,7 +29,7 @@ public sealed class InspectTests : IDisposable
     [Fact]
     public async Task An_image_with_a_backing_file_refers_to_it_and_the_status_says_so()
     {
-        ToolRun run = await InspectAsync(Write(new HostileQcow2().Backing("base.raw")));
+        ToolRun run = await ToolRun.InspectAsync(Write(new HostileQcow2().Backing("base.raw")));
         Assert.Equal(2, run.ExitCode);
         Assert.Contains("verdict: refers-to-files\n", run.Output);
         Assert.Contains("    backing: base.raw (path, format raw)\n", run.Output);
@@ -39,7 +39,7 @@ public sealed class InspectTests : IDisposable
     public async Task Json_has_every_finding_for_programs()
     {
         HostileQcow2 image = new HostileQcow2().Incompatible(4).Extension(HostileQcow2.DataFile, "json:{}");
-        ToolRun run = await InspectAsync("--output=json", Write(image));
+        ToolRun run = await ToolRun.InspectAsync("--output=json", Write(image));
         Assert.Equal(3, run.ExitCode);
         JsonNode json = JsonNode.Parse(run.Output)!;
         Assert.Equal("suspicious", (string?)json["verdict"]);
@@ -53,7 +53,7 @@ public sealed class InspectTests : IDisposable
     [Fact]
     public async Task Text_from_an_image_cannot_steer_the_terminal()
     {
-        ToolRun run = await InspectAsync(Write(new HostileQcow2().Backing("a\u001b[2J\nverdict: safe")));
+        ToolRun run = await ToolRun.InspectAsync(Write(new HostileQcow2().Backing("a\u001b[2J\nverdict: safe")));
         Assert.DoesNotContain('\u001b', run.Output);
         Assert.Contains("a\\u{1b}[2J\\u{a}verdict: safe", run.Output);
         Assert.Equal(3, run.ExitCode);
@@ -63,15 +63,15 @@ public sealed class InspectTests : IDisposable
     public async Task The_format_that_is_expected_is_compared_with_the_content()
     {
         string image = Write(new HostileQcow2());
-        Assert.Equal(3, (await InspectAsync("-f", "raw", image)).ExitCode);
-        Assert.Equal(0, (await InspectAsync("-f", "qcow2", image)).ExitCode);
+        Assert.Equal(3, (await ToolRun.InspectAsync("-f", "raw", image)).ExitCode);
+        Assert.Equal(0, (await ToolRun.InspectAsync("-f", "qcow2", image)).ExitCode);
     }
 
     [Fact]
     public async Task A_name_says_nothing_about_the_format()
     {
         File.WriteAllBytes(_folder["disk.qcow2"], new byte[1024]);
-        ToolRun run = await InspectAsync(_folder["disk.qcow2"]);
+        ToolRun run = await ToolRun.InspectAsync(_folder["disk.qcow2"]);
         Assert.Contains("format: raw\nverdict: safe\n", run.Output);
     }
 
@@ -79,19 +79,19 @@ public sealed class InspectTests : IDisposable
     public async Task A_virtual_disk_beyond_the_size_allowed_is_suspicious()
     {
         string image = Write(new HostileQcow2());
-        Assert.Equal(3, (await InspectAsync("--max-virtual-size=512k", image)).ExitCode);
-        Assert.Equal(0, (await InspectAsync("--max-virtual-size=1M", image)).ExitCode);
+        Assert.Equal(3, (await ToolRun.InspectAsync("--max-virtual-size=512k", image)).ExitCode);
+        Assert.Equal(0, (await ToolRun.InspectAsync("--max-virtual-size=1M", image)).ExitCode);
     }
 
     [Fact]
     public async Task What_cannot_be_inspected_ends_with_status_1()
     {
-        ToolRun missing = await InspectAsync(_folder["none"]);
+        ToolRun missing = await ToolRun.InspectAsync(_folder["none"]);
         Assert.Equal((1, $"varve inspect: Could not open '{_folder["none"]}': No such file or directory\n"), (missing.ExitCode, missing.Error));
-        Assert.Equal(1, (await InspectAsync()).ExitCode);
-        Assert.Equal(1, (await InspectAsync("--wrong", "x")).ExitCode);
-        Assert.Equal(1, (await InspectAsync("--output=xml", "x")).ExitCode);
-        Assert.Equal(1, (await InspectAsync(_folder.Path)).ExitCode);
+        Assert.Equal(1, (await ToolRun.InspectAsync()).ExitCode);
+        Assert.Equal(1, (await ToolRun.InspectAsync("--wrong", "x")).ExitCode);
+        Assert.Equal(1, (await ToolRun.InspectAsync("--output=xml", "x")).ExitCode);
+        Assert.Equal(1, (await ToolRun.InspectAsync(_folder.Path)).ExitCode);
     }
 
     [Fact]
@@ -121,14 +121,6 @@ public sealed class InspectTests : IDisposable
     {
         File.WriteAllBytes(_folder["image"], image.Bytes);
         return _folder["image"];
-    }
-
-    private static async Task<ToolRun> InspectAsync(params string[] arguments)
-    {
-        using StringWriter output = new(), error = new();
-        var tool = new InspectTool(new ToolConsole("varve inspect", output, error));
-        int exitCode = await tool.RunAsync(arguments, TestContext.Current.CancellationToken);
-        return new ToolRun(exitCode, output.ToString(), error.ToString());
     }
 
     public void Dispose() => _folder.Dispose();

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Varve.Cli.Daemon;
 using System.Text;
 using Varve.Cli.Img;
+using Varve.Cli.Inspect;
 using Varve.Cli.Io;
 using Varve.Cli.Output;
 
@@ -17,6 +18,14 @@ internal sealed record ToolRun(int ExitCode, string Output, string Error)
     {
         using StringWriter output = new(), error = new();
         int exitCode = await new ImgTool(new ToolConsole("qemu-img", output, error)).RunAsync(arguments, TestContext.Current.CancellationToken);
+        return new ToolRun(exitCode, output.ToString(), error.ToString());
+    }
+
+    /// <summary>Runs our <c>inspect</c> inside the test process.</summary>
+    public static async Task<ToolRun> InspectAsync(params string[] arguments)
+    {
+        using StringWriter output = new(), error = new();
+        int exitCode = await new InspectTool(new ToolConsole("varve inspect", output, error)).RunAsync(arguments, TestContext.Current.CancellationToken);
         return new ToolRun(exitCode, output.ToString(), error.ToString());
     }
 

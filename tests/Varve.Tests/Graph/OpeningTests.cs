@@ -45,7 +45,9 @@ public sealed class OpeningTests
     [InlineData("json:{'driver':'foo'}", "Unknown driver 'foo'")]
     [InlineData("json:{'driver':'raw'}", "A block device must be specified for \"file\"")]
     [InlineData("json:{'driver':'raw','file.driver':'memory','file':{'x.y':1}}", "Block protocol 'memory' doesn't support the option 'x.y'")]
-    [InlineData("json:{'driver':'raw','file.driver':'memory','file':'a'}", "Cannot mix scalar and non-scalar keys: 'file'")]
+    [InlineData("json:{'driver':'raw','file.driver':'memory','file':'a'}", "Cannot reference an existing block device with additional options or a new filename")]
+    [InlineData("json:{'driver':'raw','file.driver':'memory','offset':'0','offset.x':'1'}", "Block format 'raw' does not support the option 'offset.x'")]
+    [InlineData("json:{'driver':'raw','file.driver':'memory','file.x':'1','file':{'x':'2'}}", "Cannot mix scalar and non-scalar keys: 'x'")]
     public async Task A_name_that_cannot_be_opened_is_refused(string name, string message)
     {
         await using var test = new TestGraph();

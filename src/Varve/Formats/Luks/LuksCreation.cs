@@ -92,9 +92,17 @@ internal sealed class LuksCreation(BlockGraph graph, JsonObject options)
 
     private static async ValueTask SetLengthAsync(BlockNode node, long length, Plan plan, CancellationToken cancellationToken)
     {
-        await node.ResizeAsync(0, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
         PreallocationMode mode = plan.Preallocation == PreallocationMode.Metadata ? PreallocationMode.Off : plan.Preallocation;
-        await node.ResizeAsync(length, mode, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await node.ResizeAsync(0, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
+            await node.ResizeAsync(length, mode, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BlockException e) when (e.Kind == BlockErrorKind.Unsupported && mode == PreallocationMode.Off && node.Length >= length)
+        {
+            // What keeps its length (an export of another machine) only has to be long enough.
+        }
+
         await node.FlushAsync(cancellationToken).ConfigureAwait(false);
     }
 }

@@ -17,6 +17,7 @@ internal sealed partial class Qcow2Image
     {
         if (_isUnusable) throw Unusable();
         if (IsReadOnly) BlockThrow.ReadOnly(this);
+        if (request.Options.ContainsKey("encrypt")) CheckEncryptionAmendable();
         var options = Qcow2AmendOptions.FromJson(request.Options);
         int version = options.Version ?? _header.Version;
         CheckAmend(options);
@@ -70,8 +71,6 @@ internal sealed partial class Qcow2Image
     private void CheckAmend(Qcow2AmendOptions options)
     {
         bool hasDataFile = (_header.Incompatible & Qcow2Incompatible.DataFile) != 0;
-        if (options.Encryption is not null && _header.CryptMethod == NotEncrypted) throw Invalid("Can't amend encryption options - encryption not present");
-        if (options.Encryption is not null && _header.CryptMethod != LuksMethod) throw Invalid("Only LUKS encryption options can be amended");
         if (options.DataFile is not null && !hasDataFile) throw Invalid("data-file can only be set for images that use an external data file");
         if (options.DataFileRaw == true && (_header.Autoclear & Qcow2Autoclear.RawExternalData) == 0)
         {
@@ -79,10 +78,16 @@ internal sealed partial class Qcow2Image
         }
     }
 
+    private void CheckEncryptionAmendable()
+    {
+        if (_header.CryptMethod == NotEncrypted) throw Invalid("Can't amend encryption options - encryption not present");
+        if (_header.CryptMethod != LuksMethod) throw Invalid("Only LUKS encryption options can be amended");
+    }
+
     private void CheckAmendedBacking(Qcow2AmendOptions options)
     {
-        bool isSame = (options.BackingFile ?? RecordedBackingFile ?? "") == (RecordedBackingFile ?? "")
-            && (options.BackingFormat ?? RecordedBackingFormat ?? "") == (RecordedBackingFormat ?? "");
+        bool isSame = (options.BackingFile ?? RecordedBackingFile) == RecordedBackingFile
+            && (options.BackingFormat ?? RecordedBackingFormat) == RecordedBackingFormat;
         if (isSame) return;
         throw new BlockException(BlockErrorKind.Invalid, "Cannot amend the backing file")
         {

@@ -62,11 +62,8 @@ internal sealed partial class Qcow2Image
     /// <summary>Opens the file that holds the guest data, where it is not this one.</summary>
     private async ValueTask OpenDataFileAsync(NodeOpening opening, CancellationToken cancellationToken)
     {
-        // Who asks for metadata only has nothing to look for in a file that an image names.
-        bool isOpened = !opening.Context.NoIO || opening.Options.ContainsKey(DataFileChild);
-        BlockChild? data = isOpened
-            ? await opening.OpenNamedChildAsync(this, DataFileChild, ChildRole.Data, HasDataFile ? RecordedDataFile : null, cancellationToken).ConfigureAwait(false)
-            : null;
+        BlockChild? data = await opening.OpenNamedChildAsync(this, DataFileChild, ChildRole.Data, HasDataFile ? RecordedDataFile : null, cancellationToken)
+            .ConfigureAwait(false);
         if (!HasDataFile)
         {
             if (data is not null) throw Refusal(BlockErrorKind.Invalid, "'data-file' can only be set for images with an external data file");
@@ -74,9 +71,7 @@ internal sealed partial class Qcow2Image
             return;
         }
 
-        if (data is null && isOpened) throw Refusal(BlockErrorKind.Invalid, "'data-file' is required for this image");
-        _data = data ?? _file;
-        _isUnusable = data is null;
+        _data = data ?? throw Refusal(BlockErrorKind.Invalid, "'data-file' is required for this image");
         _file.Role &= ~ChildRole.Data;
     }
 

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 using Varve.IO;
@@ -16,6 +17,8 @@ internal sealed partial class Qcow2Image
         Qcow2RuntimeOptions options = Qcow2RuntimeOptions.Take(opening, _header);
         return options == _options ? null : token => ReopenAsync(options, token);
     }
+
+    public override void ForgetReplaced(JsonObject given, JsonObject changes) => Qcow2RuntimeOptions.ForgetReplaced(given, changes);
 
     private async ValueTask ReopenAsync(Qcow2RuntimeOptions options, CancellationToken cancellationToken)
     {

@@ -10,6 +10,8 @@ namespace Varve.Formats.Qcow2;
 internal sealed record Qcow2RuntimeOptions
 {
     private const long DefaultMaxL2CacheSize = 32 << 20;
+    private const string OverlapCheck = "overlap-check", Template = "template";
+    private static readonly string[] s_cacheSizes = ["cache-size", "l2-cache-size", "refcount-cache-size"];
     private const int MinL2Entries = 2, MinRefcountBlocks = 4, SmallL2Entry = 4096;
 
     public bool LazyRefcounts { get; private init; }
@@ -106,20 +108,57 @@ internal sealed record Qcow2RuntimeOptions
         return (Math.Max(l2, MinL2Entries * entry), (int)entry, Math.Max(refcount, minRefcount));
     }
 
+    /// <summary>Forgets what a reopening replaces: cache sizes depend on each other, and the overlap checks' template has two names.</summary>
+    public static void ForgetReplaced(JsonObject given, JsonObject changes)
+    {
+        if (s_cacheSizes.Any(changes.ContainsKey)) Array.ForEach(s_cacheSizes, size => given.Remove(size));
+        NameTemplate(given);
+        NameTemplate(changes);
+    }
+
+    /// <summary>Writes a template that stands alone, or says the same twice, as a member of the group.</summary>
+    private static void NameTemplate(JsonObject options)
+    {
+        if (options[OverlapCheck] is not JsonValue template) return;
+        if (options[$"{OverlapCheck}.{Template}"] is { } inner && inner.ToString() != template.ToString()) return;
+        JsonObject flags = TakeDottedFlags(options);
+        flags[Template] = template.DeepClone();
+        options[OverlapCheck] = flags;
+    }
+
     private static OverlapChecks TakeOverlapChecks(NodeOpening opening)
     {
-        JsonNode? option = opening.Take("overlap-check");
-        if (option is not JsonObject flags) return option is null ? OverlapChecks.Cached : Template(option);
-        OverlapChecks checks = flags["template"] is { } template ? Template(template) : OverlapChecks.Cached;
-        foreach ((string name, JsonNode? flag) in flags)
+        JsonNode? option = opening.Take(OverlapCheck);
+        JsonObject flags = option as JsonObject ?? TakeDottedFlags(opening.Options);
+        string? template = (option as JsonValue)?.ToString(), inner = flags[Template]?.ToString();
+        flags.Remove(Template);
+        if (template is not null && inner is not null && template != inner)
         {
-            if (name == "template") continue;
-            int found = Array.FindIndex(s_flags, f => f.Name == name);
-            if (found < 0) throw Invalid($"Block format 'qcow2' does not support the option 'overlap-check.{name}'");
-            checks = checks.With(s_flags[found].Kind, ReadFlag(name, flag));
+            throw Invalid($"Conflicting values for qcow2 options '{OverlapCheck}' ('{template}') and '{OverlapCheck}.{Template}' ('{inner}')");
         }
 
+        OverlapChecks checks = ChecksOf(template ?? inner ?? "cached");
+        foreach ((string name, MetadataKind kind) in s_flags)
+        {
+            if (flags.Remove(name, out JsonNode? flag)) checks = checks.With(kind, ReadFlag(name, flag));
+        }
+
+        if (flags.Count > 0) opening.Options[OverlapCheck] = flags;   // what nobody knows is reported by name
         return checks;
+    }
+
+    /// <summary>The switches that stand dotted beside a template.</summary>
+    private static JsonObject TakeDottedFlags(JsonObject options)
+    {
+        const string Prefix = OverlapCheck + ".";
+        var flags = new JsonObject();
+        foreach (string key in options.Select(o => o.Key).Where(k => k.StartsWith(Prefix, StringComparison.Ordinal)).ToList())
+        {
+            options.Remove(key, out JsonNode? flag);
+            flags[key[Prefix.Length..]] = flag;
+        }
+
+        return flags;
     }
 
     private static bool ReadFlag(string name, JsonNode? flag) => flag?.GetValueKind() switch
@@ -138,7 +177,7 @@ internal sealed record Qcow2RuntimeOptions
         ("bitmap-directory", MetadataKind.BitmapDirectory),
     ];
 
-    private static OverlapChecks Template(JsonNode name) => name.ToString() switch
+    private static OverlapChecks ChecksOf(string template) => template switch
     {
         "none" => OverlapChecks.None,
         "constant" => OverlapChecks.Constant,

@@ -74,17 +74,29 @@ public sealed class Qcow2DataFileTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Without_leave_the_recorded_name_is_not_opened_and_info_does_not_open_it_at_all()
+    public async Task Without_leave_the_recorded_name_is_not_opened()
     {
         await CreateAsync(byReference: true, "", 1 << 20);
         var options = new JsonObject { ["driver"] = "qcow2", ["file"] = new JsonObject { ["driver"] = "file", ["filename"] = Path } };
         BlockException e = await Assert.ThrowsAsync<BlockException>(async () => await _fixture.Graph.OpenNodeAsync(options, new OpenContext()));
         Assert.Equal(BlockErrorKind.Denied, e.Kind);
         Assert.Contains(Data, e.Message, StringComparison.Ordinal);
-        File.Delete(Data);
+    }
+
+    [Fact]
+    public async Task Info_needs_the_data_file_and_inspect_does_not()
+    {
+        await CreateAsync(byReference: true, "", 1 << 20);
         ToolRun info = await ToolRun.ImgAsync("info", Path);
-        Assert.Equal(0, info.ExitCode);
         Assert.Contains($"    data file: {Data}\n    data file raw: false\n", info.Output, StringComparison.Ordinal);
+        File.Delete(Data);
+        info = await ToolRun.ImgAsync("info", Path);
+        Assert.Equal((1, $"qemu-img: Could not open '{Path}': Could not open '{Data}': No such file or directory\n"), (info.ExitCode, info.Error));
+        Assert.Contains(Data, (await ToolRun.InspectAsync(Path)).Output, StringComparison.Ordinal);
+
+        await File.WriteAllBytesAsync(Data, new byte[512], TestContext.Current.CancellationToken);
+        ReferenceTool.Run("qemu-img", "amend", "-o", "data_file=", Path);
+        Assert.Equal($"qemu-img: Could not open '{Path}': 'data-file' is required for this image\n", (await ToolRun.ImgAsync("info", Path)).Error);
     }
 
     [Fact]
