@@ -271,6 +271,7 @@ internal sealed partial class Qcow2Image
             if (old.IsAllocated)
             {
                 MetadataMap.Remove(old.Table.Value, ClusterSize);
+                MetadataMap.Add(old.Table.Value, ClusterSize, MetadataKind.InactiveL2);      // a snapshot's, until it is free
                 Reclaim.Unlinked(new LostReference(old.Table.Value, ClusterSize, DiscardReason.Other));
             }
         }

@@ -12,6 +12,9 @@ internal sealed partial class Qcow2Image
     /// <summary>The most bytes that the bits of one bitmap may take: the reference's limit.</summary>
     private const long MaxBitBytes = 512 << 20;
 
+    /// <summary>Clusters taken for what is being stored, that the header does not lead to yet.</summary>
+    private readonly List<ClusterAllocator.Run> _stored = [];
+
     /// <inheritdoc/>
     public override async ValueTask RemovePersistentBitmapAsync(string name, CancellationToken cancellationToken)
     {
@@ -19,7 +22,7 @@ internal sealed partial class Qcow2Image
         await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
         using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
         await MarkDirtyAsync(cancellationToken).ConfigureAwait(false);
-        await ReplaceDirectoryAsync(_directory.FindAll(e => e.Name != name)).ConfigureAwait(false);
+        await GivingBackAsync(() => ReplaceDirectoryAsync(_directory.FindAll(e => e.Name != name))).ConfigureAwait(false);
     }
 
     /// <summary>Stores every persistent bitmap; those that cannot be trusted stay as the image has them.</summary>
@@ -32,23 +35,43 @@ internal sealed partial class Qcow2Image
         {
             using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
             await MarkDirtyAsync(CancellationToken.None).ConfigureAwait(false);
-            var entries = new List<BitmapDirectoryEntry>();
-            foreach (BitmapDirectoryEntry entry in _directory)
-            {
-                DirtyBitmap? bitmap = stored.Find(b => b.Name == entry.Name);
-                entries.Add(bitmap is null ? entry : await StoreAsync(bitmap, entry).ConfigureAwait(false));
-            }
-
-            foreach (DirtyBitmap bitmap in stored.Where(b => !_directory.Exists(e => e.Name == b.Name)))
-            {
-                entries.Add(await StoreAsync(bitmap, null).ConfigureAwait(false));
-            }
-
-            await ReplaceDirectoryAsync(entries).ConfigureAwait(false);
+            await GivingBackAsync(() => StoreLockedAsync(stored)).ConfigureAwait(false);
         }
         catch (BlockException e)
         {
             throw new BlockException(e.Kind, $"Lost persistent bitmaps during inactivation of node '{NodeName}': {e.Message}", e) { Errno = e.Errno, NodeName = NodeName };
+        }
+    }
+
+    private async ValueTask StoreLockedAsync(List<DirtyBitmap> stored)
+    {
+        var entries = new List<BitmapDirectoryEntry>();
+        foreach (BitmapDirectoryEntry entry in _directory)
+        {
+            DirtyBitmap? bitmap = stored.Find(b => b.Name == entry.Name);
+            entries.Add(bitmap is null ? entry : await StoreAsync(bitmap, entry).ConfigureAwait(false));
+        }
+
+        foreach (DirtyBitmap bitmap in stored.Where(b => !_directory.Exists(e => e.Name == b.Name)))
+        {
+            entries.Add(await StoreAsync(bitmap, null).ConfigureAwait(false));
+        }
+
+        await ReplaceDirectoryAsync(entries).ConfigureAwait(false);
+    }
+
+    /// <summary>Stores something; where that fails, the clusters taken for it are free again, unless the header may lead to them.</summary>
+    private async ValueTask GivingBackAsync(Func<ValueTask> store)
+    {
+        _stored.Clear();
+        try
+        {
+            await store().ConfigureAwait(false);
+        }
+        catch (BlockException) when (!_isUnusable)
+        {
+            foreach (ClusterAllocator.Run run in _stored) await _allocator.FreeUnlinkedAsync(run).ConfigureAwait(false);
+            throw;
         }
     }
 
@@ -64,6 +87,7 @@ internal sealed partial class Qcow2Image
             long at = (long)i << _header.ClusterBits;
             if (bitmap.IsClean(at, ClusterSize)) continue;
             ClusterAllocator.Run run = await _allocator.AllocateAsync(1, "bitmap data", CancellationToken.None).ConfigureAwait(false);
+            _stored.Add(run);
             bitmap.CopyTo(at, bits.Span);
             await _file.Node.WriteAsync(run.Host, bits.Memory, WriteFlags.None, CancellationToken.None).ConfigureAwait(false);
             table[i] = BitmapTableEntry.Of(new(run.Host)).Raw;
@@ -81,6 +105,7 @@ internal sealed partial class Qcow2Image
     {
         int clusterCount = (int)Math.Max(1, Align.Count(table.Length * 8L, ClusterSize));
         ClusterAllocator.Run run = await _allocator.AllocateContiguousAsync(clusterCount, "bitmap table", CancellationToken.None).ConfigureAwait(false);
+        _stored.Add(run);
         using IOBuffer bytes = IOBuffer.Rent(clusterCount << _header.ClusterBits);
         bytes.Span.Clear();
         for (int i = 0; i < table.Length; i++) BinaryPrimitives.WriteUInt64BigEndian(bytes.Span[(i * 8)..], table[i]);
@@ -99,6 +124,7 @@ internal sealed partial class Qcow2Image
         await _file.Node.FlushAsync(CancellationToken.None).ConfigureAwait(false);
         if (entries.Count == 0) await SetBitmapsBitAsync(false).ConfigureAwait(false);
         byte[]? extension = entries.Count == 0 ? null : BitmapDirectoryEntry.WriteExtension(host, size, entries.Count);
+        _stored.Clear();      // from here on the header may lead to them, whatever fails
         await ChangeExtensionAsync(HeaderExtension.Bitmaps, extension, CancellationToken.None).ConfigureAwait(false);
 
         // From here on the image has the new directory, whatever fails later: it is what the next write must mark.
@@ -121,6 +147,7 @@ internal sealed partial class Qcow2Image
     {
         int clusterCount = (int)Align.Count(size, ClusterSize);
         ClusterAllocator.Run run = await _allocator.AllocateContiguousAsync(clusterCount, "bitmap directory", CancellationToken.None).ConfigureAwait(false);
+        _stored.Add(run);
         using IOBuffer bytes = EncodeDirectory(entries);
         await _file.Node.WriteAsync(run.Host, bytes.Memory[..size], WriteFlags.None, CancellationToken.None).ConfigureAwait(false);
         return new(run.Host);

@@ -189,6 +189,7 @@ internal sealed partial class Qcow2Image
         if (hasTable && !await AnyChangesAsync(start, pieceEnd, change, cancellationToken).ConfigureAwait(false)) return pieceEnd;
         TableSlice slice = await GetWritableSliceAsync(start, cancellationToken).ConfigureAwait(false);
         long lostStart = pieceEnd, lostEnd = start;
+        List<LostReference>? kept = null;
         lock (TableLock)
         {
             int index = _l2.IndexInSlice(start);
@@ -197,7 +198,12 @@ internal sealed partial class Qcow2Image
                 ExtendedL2Entry old = _l2.Get(slice, index), changed = Changed(old, change, at, pieceEnd);
                 if (changed == old) continue;
                 _l2.Set(slice, index, changed);
-                if (changed.HasHost && !old.IsCompressed) continue;
+                if (changed.HasHost && !old.IsCompressed)
+                {
+                    if (_options.DiscardNoUnref && change is EntryChange.Discard or EntryChange.ZeroAndUnmap) AddKept(kept ??= [], changed.Host.Value, reason);
+                    continue;
+                }
+
                 Unlinked(old.Descriptor, reason);
                 if (old.HasHost) (lostStart, lostEnd) = (Math.Min(lostStart, at), ClusterEnd(at));
             }
@@ -215,7 +221,20 @@ internal sealed partial class Qcow2Image
             await PassDiscardAsync(_data.Node, lostStart, lostEnd - lostStart, reason, cancellationToken).ConfigureAwait(false);
         }
 
+        if (kept is not null && !(IsDataFileRaw && change == EntryChange.ZeroAndUnmap))
+        {
+            // The mutex keeps away who would write there again: what is kept is not data any more, so that takes a reservation.
+            foreach (LostReference cluster in kept) await PassDiscardAsync(_data.Node, cluster.Host, cluster.Length, reason, cancellationToken).ConfigureAwait(false);
+        }
+
         return pieceEnd;
+    }
+
+    /// <summary>Clusters that stay where they are, but whose content the host may drop.</summary>
+    private void AddKept(List<LostReference> kept, long host, DiscardReason reason)
+    {
+        if (kept.Count > 0 && kept[^1] is var last && last.Host + last.Length == host) kept[^1] = last with { Length = last.Length + ClusterSize };
+        else kept.Add(new LostReference(host, ClusterSize, reason));
     }
 
     /// <summary>A raw data file shows zeros itself, whatever the entries say.</summary>

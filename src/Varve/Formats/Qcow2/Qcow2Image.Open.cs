@@ -114,6 +114,7 @@ internal sealed partial class Qcow2Image
         ResidentTable refcounts = await ReadTableAsync(_header.RefcountTable, refcountEntries, cancellationToken).ConfigureAwait(false);
         TableCache slices = NewCache(_options.L2EntrySize, _options.L2CacheSize), blocks = NewCache(ClusterSize, _options.RefcountCacheSize);
         var allocator = new ClusterAllocator(this, refcounts, blocks);
+        await ReadInactiveTablesAsync(cancellationToken).ConfigureAwait(false);
         lock (TableLock)
         {
             _l2 = new L2Cache(_header, l1, slices);
@@ -135,6 +136,7 @@ internal sealed partial class Qcow2Image
     private void MapAllMetadata()
     {
         MetadataMap = new MetadataMap(_header.ClusterBits, _options.OverlapChecks);
+        foreach (long table in _inactiveTables) MetadataMap.Add(table, ClusterSize, MetadataKind.InactiveL2);
         MetadataMap.Add(0, ClusterSize, MetadataKind.MainHeader);
         MetadataMap.Add(_header.L1Table.Value, _header.L1Size * 8L, MetadataKind.ActiveL1);
         for (int i = 0; i < _l2.L1.Count; i++)

@@ -23,6 +23,8 @@ internal sealed partial class Qcow2Image
         {
             using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
             await change().ConfigureAwait(false);
+            await ReadInactiveTablesAsync(CancellationToken.None).ConfigureAwait(false);
+            lock (TableLock) MapAllMetadata();
         }
         catch (Exception e) when (e is BlockException or OperationCanceledException)
         {

@@ -13,6 +13,9 @@ internal sealed partial class Qcow2Image
     private List<SnapshotEntry> _snapshots = [];
     private long _snapshotTableBytes;
 
+    /// <summary>Where the L2 tables of snapshots lie, if those are guarded (<c>overlap-check.inactive-l2</c>).</summary>
+    private HashSet<long> _inactiveTables = [];
+
     /// <summary>Reads the table. Nothing the entries lead to is read here.</summary>
     private async ValueTask ReadSnapshotsAsync(bool forCheck, CancellationToken cancellationToken)
     {
@@ -80,6 +83,24 @@ internal sealed partial class Qcow2Image
         }
 
         MetadataMap.Add(_header.SnapshotTable.Value, _snapshotTableBytes, MetadataKind.SnapshotTable);
+    }
+
+    /// <summary>Reads which L2 tables the snapshots hold, where the options want them guarded. Tables outside the file are none.</summary>
+    private async ValueTask ReadInactiveTablesAsync(CancellationToken cancellationToken)
+    {
+        var tables = new HashSet<long>();
+        long guarded = 0;
+        foreach (SnapshotEntry entry in _options.OverlapChecks.Includes(MetadataKind.InactiveL2) ? _snapshots : [])
+        {
+            if (WrongL1Of(entry) is not null || entry.L1Table.Value + entry.L1Size * 8 > Align.Up(_file.Node.Length, ClusterSize)) continue;
+            if ((guarded += entry.L1Size * 8) > MaxGuardedBytes) break;
+            foreach (ulong raw in await ReadSnapshotL1Async(entry, cancellationToken).ConfigureAwait(false))
+            {
+                if (new L1Entry(raw) is { IsAllocated: true } table) tables.Add(table.Table.Value);
+            }
+        }
+
+        _inactiveTables = tables;
     }
 
     /// <summary>Why a snapshot's L1 table cannot be one; null when it can.</summary>

@@ -236,6 +236,32 @@ public sealed class Qcow2BitmapTests
     }
 
     [Fact]
+    public async Task A_store_that_fails_gives_back_what_it_had_taken()
+    {
+        bool failed = true;
+        for (int failing = 0; failed; failing++)
+        {
+            await using MemoryImage image = await MemoryImage.CreateAsync(8.MiB, """{"cluster-size": 4096}""");
+            OpenedImage opened = await image.OpenAsync();
+            await BitmapOperations.AddAsync(opened.Node, "a", 512, persistent: true, disabled: false);
+            await opened.Backend.WriteAsync(0, new byte[6.MiB]);
+            await opened.Backend.FlushAsync();
+            int writes = 0;
+            bool isHeader = false;
+            image.Memory.OpenNodes.Single().OnRequest = (kind, offset, _) =>
+            {
+                if (kind != "write" || writes++ != failing) return default;
+                isHeader = offset == 0;
+                throw BlockException.FromErrno(Errno.EIO);
+            };
+            failed = await Record.ExceptionAsync(async () => await opened.DisposeAsync()) is not null;
+            (CheckResult result, _) = await image.CheckAsync();
+            Assert.Equal((0, 0), (result.Corruptions, result.CheckErrors));
+            if (!isHeader) Assert.Equal(0, result.Leaks);
+        }
+    }
+
+    [Fact]
     public async Task Version_2_stores_no_bitmaps()
     {
         await using MemoryImage image = await MemoryImage.CreateAsync(8.MiB, """{"version": "v2"}""");
