@@ -212,8 +212,9 @@ internal sealed partial class Qcow2Image
         }
 
         await ReportUnalignedLossAsync().ConfigureAwait(false);
-        // Encrypted, what a disk shows in place of what it gave up is no zeros: whoever still has, or after a power loss again has, the
-        // old entry must find the old data.
+
+        // Differs from QEMU: encrypted, what a disk shows in place of what it gave up is no zeros. Whoever still has the old entry, or
+        // has it again after a power loss, must find the old data.
         bool keepsData = change == EntryChange.ZeroAndUnmap && (IsDataFileRaw || IsEncrypted);
         if (HasDataFile && lostStart < lostEnd && change != EntryChange.Forget && !keepsData)
         {
