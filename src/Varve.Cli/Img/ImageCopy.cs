@@ -165,7 +165,13 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
             return (PieceKind.Data, Math.Min(source.Length - offset, IOBuffer.MaxTransfer));
         }
 
-        if (SkipsBacking && !run.IsAllocated) return (PieceKind.Backing, run.Length);
+        if (SkipsBacking && !run.IsAllocated)
+        {
+            // The target's backing image shows only what the source's would: where that one ends, or is none, there are zeros.
+            long below = (source.Node.SkipFilters().BackingChild?.Node.Length ?? 0) - offset;
+            return below > 0 ? (PieceKind.Backing, Math.Min(run.Length, below)) : (PieceKind.Zero, run.Length);
+        }
+
         if (run.IsZero || !run.IsAllocated) return (PieceKind.Zero, run.Length);
 
         // Pieces of data end where a piece that began at 0 would, so that zeros are looked for in aligned units.

@@ -36,6 +36,14 @@ internal sealed partial class BothTools : IDisposable
         => (Comparable(await ToolRun.ReferenceAsync("qemu-img", Split(_reference, line)), _reference),
             Comparable(await ToolRun.ImgAsync(Split(_ours, line)), _ours));
 
+    /// <summary>Runs a line with ours alone, with one more option behind the verb.</summary>
+    public async Task<ToolRun> RunOursAsync(string line, string option)
+    {
+        List<string> arguments = [.. Split(_ours, line)];
+        arguments.Insert(1, option);
+        return await ToolRun.ImgAsync([.. arguments]);
+    }
+
     /// <summary>The names of files in both folders that begin with a prefix; they are deleted.</summary>
     public (string Expected, string Actual) TakeLeftovers(params string[] prefixes) => (TakeLeftovers(_reference, prefixes), TakeLeftovers(_ours, prefixes));
 
