@@ -17,7 +17,22 @@ internal sealed partial class Qcow2Image
     private HashSet<long> _inactiveTables = [];
 
     /// <summary>Reads the table. Nothing the entries lead to is read here.</summary>
+    /// <exception cref="BlockException">It cannot be read: memory knows what it knew before, or the next table would be written without it.</exception>
     private async ValueTask ReadSnapshotsAsync(bool forCheck, CancellationToken cancellationToken)
+    {
+        (List<SnapshotEntry>, long) before = (_snapshots, _snapshotTableBytes);
+        try
+        {
+            await ReadSnapshotEntriesAsync(forCheck, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            (_snapshots, _snapshotTableBytes) = before;
+            throw;
+        }
+    }
+
+    private async ValueTask ReadSnapshotEntriesAsync(bool forCheck, CancellationToken cancellationToken)
     {
         (_snapshots, _snapshotTableBytes) = ([], 0);
         byte[] bytes = new byte[SnapshotEntry.FixedSize];
