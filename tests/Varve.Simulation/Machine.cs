@@ -97,13 +97,14 @@ internal sealed class Machine
     {
         try
         {
+            bool isUsable = Guest is null || !Top.IsUnusable;     // one that has become unusable stores nothing at its end
             if (Guest is { } guest)
             {
                 using (await Graph.ControlLock.EnterAsync()) await guest.CloseAsync();
             }
 
             await Graph.DisposeAsync();
-            return !Disk.IsOff;
+            return !Disk.IsOff && isUsable;
         }
         catch (BlockException) when (Disk.IsOff || Disk.Behaviour.FailuresPerThousand > 0)
         {

@@ -26,7 +26,7 @@ internal sealed partial class Qcow2Image
         }
         finally
         {
-            if (repair != CheckRepair.None) await ReadTablesAsync(CancellationToken.None).ConfigureAwait(false);
+            if (repair != CheckRepair.None) await ReadChangedTablesAsync().ConfigureAwait(false);
         }
     }
 }

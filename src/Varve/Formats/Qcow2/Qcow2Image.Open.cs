@@ -123,6 +123,21 @@ internal sealed partial class Qcow2Image
         }
     }
 
+    /// <summary>Reads the tables anew because the disk's are not the ones in memory any more. Where that fails nothing may be allocated by the
+    /// old ones, which do not know what is in use: the image takes no requests until it is opened again.</summary>
+    private async ValueTask ReadChangedTablesAsync()
+    {
+        try
+        {
+            await ReadTablesAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch
+        {
+            _isUnusable = true;
+            throw;
+        }
+    }
+
     private TableCache NewCache(int sliceSize, long budget)
         => new(_file, TableLock, sliceSize, budget, token => WritebackAsync(WritebackScope.Evict, token));
 

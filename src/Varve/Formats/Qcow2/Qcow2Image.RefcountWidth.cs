@@ -126,7 +126,7 @@ internal sealed partial class Qcow2Image
     private async ValueTask GiveUpRefcountsAsync(RefcountFile old, long table)
     {
         int tableBytes = old.Table.Count * 8;
-        await ReadTablesAsync(CancellationToken.None).ConfigureAwait(false);
+        await ReadChangedTablesAsync().ConfigureAwait(false);
         using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
         {
             foreach (RefcountTableEntry entry in old.Table.Where(e => e.IsAllocated))

@@ -167,7 +167,7 @@ internal sealed partial class Qcow2Image
     /// <param name="cancellationToken">Honoured until the first write.</param>
     internal async ValueTask RepairSnapshotTableAsync(List<SnapshotEntry> snapshots, long oldSize, CancellationToken cancellationToken)
     {
-        await ReadTablesAsync(cancellationToken).ConfigureAwait(false);
+        await ReadChangedTablesAsync().ConfigureAwait(false);
         _snapshotTableBytes = oldSize;
         using (await _allocator.Mutex.EnterAsync().ConfigureAwait(false))
         {

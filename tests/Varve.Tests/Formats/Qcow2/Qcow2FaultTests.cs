@@ -23,6 +23,41 @@ public sealed class Qcow2FaultTests
         for (int failAt = 0; failAt < requests; failAt += 1 + failAt / 12) await RunAsync(image, failAt, failures);
     }
 
+    [Fact]
+    public async Task Tables_that_cannot_be_read_again_after_an_amend_end_the_writing()
+    {
+        using var folder = new TempDirectory();
+        for (int failAt = 0; failAt < 12; failAt++)
+        {
+            var memory = new MemoryDriver { Files = { ["a"] = new MemoryBytes(CreateImage(4096, 1)) } };
+            var graph = new BlockGraph(new BlockDrivers([memory, new Qcow2Driver()]));
+            BlockBackend disk = await OpenAsync(graph);
+            bool isNamed = false;      // the header names the new refcounts
+            int reads = 0;
+            memory.OpenNodes[0].OnRequest = (kind, offset, _) =>
+            {
+                isNamed |= kind == "write" && offset == 0;
+                return kind == "read" && isNamed && reads++ == failAt ? throw BlockException.FromErrno(Errno.EIO) : default;
+            };
+            try
+            {
+                await disk.Node.AmendAsync(new AmendRequest(new JsonObject { ["refcount-bits"] = 32 }), default);
+                await disk.WriteAsync(0, new byte[100_000]);
+                await disk.FlushAsync();
+            }
+            catch (BlockException)
+            {
+                // What the tables in memory do not say must not be written over.
+                await Record.ExceptionAsync(async () => await disk.WriteAsync(0, new byte[100_000]));
+                await Record.ExceptionAsync(async () => await disk.FlushAsync());
+            }
+
+            await File.WriteAllBytesAsync(folder["a"], memory.Files["a"].ToArray(), TestContext.Current.CancellationToken);
+            (int exitCode, string output) = ReferenceTool.TryRun("qemu-img", "check", folder["a"]);
+            Assert.True(exitCode is 0 or 3, $"read {failAt}: {output}");
+        }
+    }
+
     private static byte[] CreateImage(int clusterSize, int refcountBits)
     {
         using var folder = new TempDirectory();
