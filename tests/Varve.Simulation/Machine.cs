@@ -97,14 +97,14 @@ internal sealed class Machine
     {
         try
         {
-            bool isUsable = Guest is null || !Top.IsUnusable;     // one that has become unusable stores nothing at its end
+            List<Qcow2Image> images = [.. Graph.Nodes.OfType<Qcow2Image>()];
             if (Guest is { } guest)
             {
                 using (await Graph.ControlLock.EnterAsync()) await guest.CloseAsync();
             }
 
             await Graph.DisposeAsync();
-            return !Disk.IsOff && isUsable;
+            return !Disk.IsOff && !images.Exists(i => i.IsUnusable);     // one that has become unusable stores nothing at its end
         }
         catch (BlockException) when (Disk.IsOff || Disk.Behaviour.FailuresPerThousand > 0)
         {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Varve.Qmp;
 
@@ -41,8 +42,17 @@ internal sealed class DaemonProcess : IAsyncDisposable
             await Task.Delay(10);
         }
 
-        QmpClient qmp = await QmpClient.ConnectUnixAsync(socket);
-        return new DaemonProcess(process, qmp);
+        while (true)
+        {
+            try
+            {
+                return new DaemonProcess(process, await QmpClient.ConnectUnixAsync(socket));
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused && waited.Elapsed < TimeSpan.FromSeconds(20))
+            {
+                await Task.Delay(10);   // bound, and not listening yet
+            }
+        }
     }
 
     public Task<JsonNode?> ExecuteAsync(string command, JsonObject? arguments = null) => Qmp.ExecuteAsync(command, arguments);

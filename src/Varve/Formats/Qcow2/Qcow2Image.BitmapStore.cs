@@ -30,9 +30,11 @@ internal sealed partial class Qcow2Image
     private async ValueTask StoreBitmapsAsync()
     {
         List<DirtyBitmap> stored = [.. Bitmaps.Named.Where(b => b.IsPersistent && !b.IsInconsistent)];
-        if (stored.Count == 0 || !_isPreparedForWriting) return;
+        bool isNew = stored.Exists(b => !_directory.Exists(e => e.Name == b.Name));
+        if (stored.Count == 0 || (!_isPreparedForWriting && !isNew)) return;     // what the image has, it has still
         try
         {
+            await PrepareForWritingAsync(CancellationToken.None).ConfigureAwait(false);
             using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
             await MarkDirtyAsync(CancellationToken.None).ConfigureAwait(false);
             await GivingBackAsync(() => StoreLockedAsync(stored)).ConfigureAwait(false);
