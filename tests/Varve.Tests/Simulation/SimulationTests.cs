@@ -6,16 +6,13 @@ namespace Varve.Tests.Simulation;
 /// <summary>The crash simulator, in processes of its own: it needs a thread pool of one thread to be repeatable.</summary>
 public sealed class SimulationTests
 {
-    /// <summary>The big run: 2,000 seeds on a build server, fewer beside a developer's other tests.</summary>
-    /// <remarks>Seed 555 is left out: it finds a byte behind the old end of a disk that grew which is not zero, and is not explained yet.</remarks>
-    [Theory]
-    [InlineData(0, 555)]
-    [InlineData(556, 1444)]
-    public async Task Chains_survive_power_loss_at_every_request(int from, int count)
+    /// <summary>Seeds of the big run: 2,000 on a build server, fewer beside a developer's other tests.</summary>
+    private static int Seeds => Environment.GetEnvironmentVariable("CI") == "true" ? 2000 : 200;
+
+    [Fact]
+    public async Task Chains_survive_power_loss_at_every_request()
     {
-        if (Environment.GetEnvironmentVariable("CI") != "true") count = 100;
-        (int exitCode, string output) = await RunAsync(
-            "--from", from.ToString(CultureInfo.InvariantCulture), "--count", count.ToString(CultureInfo.InvariantCulture), "--parallel");
+        (int exitCode, string output) = await RunAsync("--seeds", Seeds.ToString(CultureInfo.InvariantCulture), "--parallel");
         Assert.True(exitCode == 0, output);
         Assert.Contains(" 0 failed", output);
     }

@@ -30,6 +30,9 @@ internal sealed partial class Qcow2Image
 
         if (HasDataFile)
         {
+            // What a shrink that failed half way has left behind the end must not come back where clusters are mapped without being written.
+            // A raw file shows what it has, whatever the image says.
+            if (!IsDataFileRaw && _data.Node.Length > oldLength) await _data.Node.ResizeAsync(oldLength, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
             PreallocationMode space = preallocation == PreallocationMode.Metadata ? PreallocationMode.Off : preallocation;
             await _data.Node.ResizeAsync(length, space, cancellationToken).ConfigureAwait(false);
             if (IsDataFileRaw && preallocation == PreallocationMode.Off) preallocation = PreallocationMode.Metadata;

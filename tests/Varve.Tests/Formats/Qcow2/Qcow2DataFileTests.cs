@@ -188,6 +188,21 @@ public sealed class Qcow2DataFileTests : IAsyncDisposable
         await AssertSameAsync(expected);
     }
 
+    [Theory]
+    [InlineData("Off")]
+    [InlineData("Metadata")]
+    [InlineData("Falloc")]
+    public async Task What_a_failed_shrink_left_in_the_data_file_does_not_come_back(string preallocation)
+    {
+        await CreateAsync(byReference: false, "", 1 << 20);
+        await File.AppendAllBytesAsync(Data, [.. Enumerable.Repeat((byte)9, 1 << 20)], TestContext.Current.CancellationToken);
+        BlockBackend disk = await _fixture.OpenAsync(Path);
+        await disk.Node.ResizeAsync(3 << 20, Enum.Parse<PreallocationMode>(preallocation), default);
+        await AssertReadsAsync(disk, new byte[3 << 20]);
+        await _fixture.CloseAsync(disk);
+        Qcow2Fixture.AssertClean(Path);
+    }
+
     [Fact]
     public async Task A_cluster_out_of_place_or_compressed_is_corruption()
     {
