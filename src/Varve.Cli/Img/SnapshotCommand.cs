@@ -97,7 +97,7 @@ internal sealed class SnapshotCommand : ImgCommand
             Name = _name,
             DateSeconds = now.ToUnixTimeSeconds(),
             DateNanoseconds = (int)(now.Ticks % TimeSpan.TicksPerSecond) * 100,
-            InstructionCount = null,   // not a machine's
+            InstructionCount = 0,
         };
     }
 }

@@ -225,7 +225,7 @@ public sealed class ImgChangeTests : IDisposable
         await _tools.SameAsync("snapshot -d x @a.q");
         await _tools.SameAsync("snapshot -d 2 @a.q");
         Assert.Matches(
-            "^Snapshot list:\nID +TAG +VM SIZE +DATE +VM CLOCK +ICOUNT\n2 +x +0 B [0-9 :-]+ 00:00:00.000 +\n3 +y +0 B [0-9 :-]+ 00:00:00.000 +\n$",
+            "^Snapshot list:\nID +TAG +VM SIZE +DATE +VM CLOCK +ICOUNT\n2 +x +0 B [0-9 :-]+ 00:00:00.000 +0\n3 +y +0 B [0-9 :-]+ 00:00:00.000 +0\n$",
             (await ToolRun.ImgAsync("snapshot", "-l", _tools["a.q"])).Output);
     }
 

@@ -126,7 +126,7 @@ public static class HostileCorpus
         yield return Qcow2("65537 snapshots", new HostileQcow2().U32(60, 65537).U64(64, Data), Refused, "limits", "Snapshot table too large");
         yield return Qcow2("65536 snapshots in a small file", new HostileQcow2().U32(60, 65536).U64(64, Data).Put(Data, new byte[Cluster]), Refused, "snapshots-outside-file", "Snapshot table entry 103 lies beyond the end of the file");
         yield return Qcow2("a snapshot table that is not aligned", new HostileQcow2().U32(60, 1).U64(64, Data + 8), Refused, "limits", "Snapshot table offset invalid");
-        yield return Qcow2("a snapshot table outside the file", new HostileQcow2().U32(60, 1).U64(64, 1UL << 50), Refused, "snapshots-outside-file", "Snapshot table entry 0 lies beyond the end of the file");
+        yield return Qcow2("a snapshot table outside the file", new HostileQcow2().U32(60, 1).U64(64, 1UL << 50), Refused, "snapshots-outside-file", null);
         yield return Qcow2("a snapshot table that is the header", new HostileQcow2().U32(60, 1).U64(64, 0), Suspicious, "overlap", null);
         yield return Qcow2("a snapshot with 4 GiB of extra data", Snapshot(i => i.U32(Data + 36, uint.MaxValue)), Refused, "snapshot-extra", "Too much extra metadata in snapshot table entry 0");
         yield return Qcow2("a snapshot whose name leaves the file", Snapshot(i => i.U16(Data + 14, ushort.MaxValue)), Suspicious, "outside-file", null);

@@ -10,8 +10,6 @@ namespace Varve.Formats.Qcow2;
 /// the references it no longer has.</remarks>
 internal sealed partial class Qcow2Check
 {
-    /// <summary>Extra data every entry of a version 3 image has.</summary>
-    private const int MinExtraSizeV3 = 16;
     private const string AdviceToRepair = "with qemu-img check -r all";
 
     private readonly List<SnapshotEntry> _snapshots = [];
@@ -36,7 +34,7 @@ internal sealed partial class Qcow2Check
         for (int i = 0; i < count; i++)
         {
             long start = Align.Up(_snapshotTableBytes, 8);
-            if (_header.SnapshotTable.Value + start >= _file.Length)
+            if (_header.SnapshotTable.Value + start >= _file.Length && count - i > SnapshotEntry.MaxBehindFile)
             {
                 Discard(
                     count - i,
@@ -64,7 +62,7 @@ internal sealed partial class Qcow2Check
         if (_header.Version < 3) return;
         for (int i = 0; i < _snapshots.Count; i++)
         {
-            if (_snapshots[i].StoredExtraSize >= MinExtraSizeV3) continue;
+            if (_snapshots[i].StoredExtraSize >= SnapshotEntry.ExtraWithDiskSize) continue;
             if (RepairsErrors)
             {
                 Say($"Repairing snapshot table entry {i} is incomplete");

@@ -27,6 +27,7 @@ internal sealed partial class Qcow2Image
         if (version > _header.Version)
         {
             progress.Begin();
+            await CompleteSnapshotTableAsync().ConfigureAwait(false);
             await ChangeVersionAsync(version).ConfigureAwait(false);
             progress.Report(1, 1);
         }

@@ -40,9 +40,8 @@ internal sealed partial class Qcow2Image
         if (!_header.IsSnapshotTableValid) return;
         for (int i = 0; i < Math.Min(_header.SnapshotCount, Qcow2Header.MaxSnapshotCount); i++)
         {
-            if (offset >= _file.Node.Length)
+            if (offset >= _file.Node.Length && _header.SnapshotCount - i > SnapshotEntry.MaxBehindFile)
             {
-                // Differs from QEMU: entries behind the end of the file are no snapshots of nothing; a KiB of file would claim 65,535 of them.
                 if (forCheck) return;
                 throw new BlockException(BlockErrorKind.Corrupt, $"Snapshot table entry {i} lies beyond the end of the file")
                 {
@@ -159,6 +158,15 @@ internal sealed partial class Qcow2Image
             MapSnapshots();
             if (oldSize > 0) Reclaim.BecameDurable([new LostReference(oldHost, oldSize, DiscardReason.Other)]);
         }
+    }
+
+    /// <summary>Makes every entry say what entries of version 3 must say: before the version changes, in which the longer ones are valid too.</summary>
+    private async ValueTask CompleteSnapshotTableAsync()
+    {
+        if (_snapshots.TrueForAll(s => s.StoredExtraSize >= SnapshotEntry.ExtraWithDiskSize)) return;
+        using AsyncLock.Holder held = await _allocator.Mutex.EnterAsync().ConfigureAwait(false);
+        List<SnapshotEntry> complete = _snapshots.ConvertAll(s => s with { StoredExtraSize = SnapshotEntry.KnownExtraSize + s.UnknownExtra.Length });
+        await ReplaceSnapshotTableAsync(complete, h => h, CancellationToken.None).ConfigureAwait(false);
     }
 
     /// <summary>Writes a table that a check has repaired. Refcounts on the disk are right, and what is cached of them is not.</summary>

@@ -21,10 +21,16 @@ internal sealed record SnapshotEntry
     /// <summary>The most bytes of all entries together the reference takes.</summary>
     public const long MaxTableBytes = 64 << 20;
 
+    /// <summary>Entries behind the end of the file, which read as zeros, that are taken for snapshots.</summary>
+    // Differs from QEMU: it takes any number, and a file of a KiB claims 65,535 snapshots of nothing.
+    public const int MaxBehindFile = 1024;
+
     /// <summary>The extra data we know: what every entry that is written has.</summary>
     public const int KnownExtraSize = 24;
 
-    private const int ExtraWithDiskSize = 16;
+    /// <summary>Extra data that tells the disk's size: what every entry of a version 3 image has at least.</summary>
+    public const int ExtraWithDiskSize = 16;
+
     private const ulong NoInstructionCount = ulong.MaxValue;
 
     private static class At
