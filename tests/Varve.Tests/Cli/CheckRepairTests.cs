@@ -67,7 +67,7 @@ public sealed class CheckRepairTests : IDisposable
     [Fact]
     public async Task Thousands_of_entries_behind_the_end_of_the_file_are_discarded()
     {
-        (string spoilt, _) = await MakeWithSnapshotsAsync();
+        (string spoilt, long table) = await MakeWithSnapshotsAsync("compat=0.10");     // where entries of zeros are complete
         await PokeAsync(spoilt, 60, 60_000, 4);
         ToolRun found = await ToolRun.ImgAsync("check", spoilt);
         Assert.Contains("lies beyond the end of the file\nYou can force-remove all ", found.Error);
@@ -76,6 +76,19 @@ public sealed class CheckRepairTests : IDisposable
         Assert.Contains(" overhanging snapshots (beyond the end of the file)\n", repaired.Error);
         ToolRun reference = await ToolRun.ReferenceAsync("qemu-img", "check", spoilt);
         Assert.Equal((0, ""), (reference.ExitCode, reference.Error));
+        Assert.Null(Qcow2Header.TryRead((await File.ReadAllBytesAsync(spoilt, TestContext.Current.CancellationToken)).AsSpan(0, 112), out Qcow2Header header));
+        Assert.Equal(table, header.SnapshotTable.Value);    // what remains was right, and stays where it is
+    }
+
+    [Fact]
+    public async Task A_name_ends_at_its_first_NUL()
+    {
+        (string image, _) = await MakeWithSnapshotsAsync();
+        await ReferenceAsync("qemu-img", "snapshot", "-c", "seen-unseen", image);
+        int name = (await File.ReadAllBytesAsync(image, TestContext.Current.CancellationToken)).AsSpan().IndexOf("seen-unseen"u8);
+        await PokeAsync(image, name + 4, 0, 1);
+        ToolRun actual = await AssertSameAsync(image, "snapshot", "-l");
+        Assert.DoesNotContain("unseen", actual.Output);
     }
 
     [Fact]
@@ -189,9 +202,9 @@ public sealed class CheckRepairTests : IDisposable
         return image;
     }
 
-    private async Task<(string Image, long Table)> MakeWithSnapshotsAsync()
+    private async Task<(string Image, long Table)> MakeWithSnapshotsAsync(string options = "compat=1.1")
     {
-        string image = await MakeAsync("compat=1.1");
+        string image = await MakeAsync(options);
         foreach (string name in new[] { "a", "b" }) await ReferenceAsync("qemu-img", "snapshot", "-c", name, image);
         Assert.Null(Qcow2Header.TryRead((await File.ReadAllBytesAsync(image, TestContext.Current.CancellationToken)).AsSpan(0, 112), out Qcow2Header header));
         return (image, header.SnapshotTable.Value);

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Text;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 
@@ -15,6 +14,7 @@ internal sealed partial class Qcow2Check
     private readonly List<SnapshotEntry> _snapshots = [];
     private long _snapshotTableBytes;
     private long _snapshotRepairs;
+    private bool _areEntriesChanged;    // others than those cut off behind the last that remains
     private bool _isSnapshotTableCounted;
 
     /// <summary>Reads the table, and says what is wrong with it.</summary>
@@ -31,6 +31,7 @@ internal sealed partial class Qcow2Check
             count = Qcow2Header.MaxSnapshotCount;
         }
 
+        long cutBytes = 0;      // what the table will be shorter without extra data that is too long
         for (int i = 0; i < count; i++)
         {
             long start = Align.Up(_snapshotTableBytes, 8);
@@ -45,7 +46,8 @@ internal sealed partial class Qcow2Check
             }
 
             (SnapshotEntry entry, long size) = await ReadSnapshotAsync(i, _header.SnapshotTable.Value + start, cancellationToken).ConfigureAwait(false);
-            if (start + size > SnapshotEntry.MaxTableBytes)
+            cutBytes += size - entry.StoredSize;
+            if (start + size - cutBytes > SnapshotEntry.MaxTableBytes)
             {
                 Discard(
                     count - i,
@@ -67,6 +69,7 @@ internal sealed partial class Qcow2Check
             {
                 Say($"Repairing snapshot table entry {i} is incomplete");
                 _snapshotRepairs++;
+                _areEntriesChanged = true;
             }
             else
             {
@@ -88,6 +91,7 @@ internal sealed partial class Qcow2Check
                 $"Discarding too much extra metadata in snapshot table entry {index} ({head.ExtraSize} > {SnapshotEntry.MaxExtraSize})",
                 $"ERROR failed to read the snapshot table: Too much extra metadata in snapshot table entry {index}",
                 "this extra metadata");
+            _areEntriesChanged = true;
         }
 
         int extraSize = (int)Math.Min(head.ExtraSize, SnapshotEntry.MaxExtraSize), namesAt = SnapshotEntry.FixedSize + extraSize;
@@ -114,7 +118,7 @@ internal sealed partial class Qcow2Check
         foreach (SnapshotEntry entry in _snapshots)
         {
             long l1Table = entry.L1Table.Value;
-            string who = $"snapshot {Encoding.UTF8.GetString(entry.Id)} ({Encoding.UTF8.GetString(entry.Name)})";
+            string who = $"snapshot {entry.IdText} ({entry.NameText})";
             if (!Align.Is(l1Table, ClusterSize))
             {
                 Corruption($"ERROR {who} l1_offset=0x{l1Table:x}: L1 table is not cluster aligned; snapshot table entry corrupted");
@@ -132,15 +136,22 @@ internal sealed partial class Qcow2Check
         _isSnapshotTableCounted = Count(_header.SnapshotTable.Value, _snapshotTableBytes);
     }
 
-    /// <summary>Writes the table anew, where something of it was repaired.</summary>
+    /// <summary>Writes the table anew where entries were repaired; where some were cut off, only the header changes.</summary>
     private async ValueTask RepairSnapshotsAsync(CancellationToken cancellationToken)
     {
         if (_snapshotRepairs == 0) return;
         try
         {
-            // What no refcount counts is not given back.
-            long oldSize = _isSnapshotTableCounted ? _snapshotTableBytes : 0;
-            await _image.RepairSnapshotTableAsync(_snapshots, oldSize, cancellationToken).ConfigureAwait(false);
+            if (_areEntriesChanged || _snapshots.Count == 0)
+            {
+                // What no refcount counts is not given back.
+                long oldSize = _isSnapshotTableCounted ? _snapshotTableBytes : 0;
+                await _image.RepairSnapshotTableAsync(_snapshots, oldSize, cancellationToken).ConfigureAwait(false);
+            }
+            else
+            {
+                await _image.CutSnapshotTableAsync(_snapshots.Count, cancellationToken).ConfigureAwait(false);
+            }
         }
         catch (BlockException e)
         {

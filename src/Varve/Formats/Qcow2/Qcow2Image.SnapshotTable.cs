@@ -186,6 +186,13 @@ internal sealed partial class Qcow2Image
         await WritebackAsync(WritebackScope.Close, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Leaves the table where it is, with its first entries only. Refcounts on the disk do not count the others any more.</summary>
+    internal async ValueTask CutSnapshotTableAsync(int count, CancellationToken cancellationToken)
+    {
+        await UpdateHeaderAsync(h => h with { SnapshotCount = count }, cancellationToken).ConfigureAwait(false);
+        await ReadChangedTablesAsync().ConfigureAwait(false);
+    }
+
     private async ValueTask WriteSnapshotTableAsync(long host, long size, List<SnapshotEntry> snapshots)
     {
         using IOBuffer bytes = IOBuffer.Rent((int)size);

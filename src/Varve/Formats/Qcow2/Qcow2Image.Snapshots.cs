@@ -88,7 +88,7 @@ internal sealed partial class Qcow2Image
     public override async ValueTask DeleteSnapshotAsync(string? id, string? name, CancellationToken cancellationToken)
     {
         RefuseSnapshots();
-        int index = _snapshots.FindIndex(s => (id is null || Encoding.UTF8.GetString(s.Id) == id) && (name is null || Encoding.UTF8.GetString(s.Name) == name));
+        int index = _snapshots.FindIndex(s => (id is null || s.IdText == id) && (name is null || s.NameText == name));
         if (index < 0) throw new BlockException(BlockErrorKind.NotFound, "Can't find the snapshot") { NodeName = NodeName };
         SnapshotEntry entry = _snapshots[index];
         ulong[] l1 = await ReadSnapshotL1Async(entry, cancellationToken).ConfigureAwait(false);
@@ -137,7 +137,7 @@ internal sealed partial class Qcow2Image
     /// <inheritdoc/>
     public override async ValueTask LoadSnapshotAsync(InternalSnapshot snapshot, CancellationToken cancellationToken)
     {
-        SnapshotEntry entry = _snapshots.Find(s => Encoding.UTF8.GetString(s.Id) == snapshot.Id && Encoding.UTF8.GetString(s.Name) == snapshot.Name)
+        SnapshotEntry entry = _snapshots.Find(s => s.IdText == snapshot.Id && s.NameText == snapshot.Name)
             ?? throw new BlockException(BlockErrorKind.NotFound, "Can't find snapshot") { NodeName = NodeName };
         ulong[] l1 = await ReadSnapshotL1Async(entry, cancellationToken).ConfigureAwait(false);
         long length = entry.ToSnapshot(Length).DiskSize;
@@ -158,7 +158,7 @@ internal sealed partial class Qcow2Image
     }
 
     private SnapshotEntry? FindSnapshot(string idOrName)
-        => _snapshots.Find(s => Encoding.UTF8.GetString(s.Id) == idOrName) ?? _snapshots.Find(s => Encoding.UTF8.GetString(s.Name) == idOrName);
+        => _snapshots.Find(s => s.IdText == idOrName) ?? _snapshots.Find(s => s.NameText == idOrName);
 
     /// <summary>One more than the largest number among the ids.</summary>
     private string NewSnapshotId()
@@ -166,7 +166,7 @@ internal sealed partial class Qcow2Image
         ulong largest = 0;
         foreach (SnapshotEntry entry in _snapshots)
         {
-            string digits = new([.. Encoding.UTF8.GetString(entry.Id).TakeWhile(char.IsAsciiDigit)]);
+            string digits = new([.. entry.IdText.TakeWhile(char.IsAsciiDigit)]);
             if (ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong id)) largest = Math.Max(largest, id);
         }
 

@@ -48,6 +48,10 @@ internal sealed record SnapshotEntry
 
     public required byte[] Name { get; init; }
 
+    public string IdText => TextOf(Id);
+
+    public string NameText => TextOf(Name);
+
     /// <summary>Seconds since 1970.</summary>
     public uint DateSeconds { get; init; }
 
@@ -68,6 +72,9 @@ internal sealed record SnapshotEntry
 
     /// <summary>Bytes of extra data on the disk, where the entry was read from.</summary>
     public long StoredExtraSize { get; init; } = KnownExtraSize;
+
+    /// <summary>Bytes of the entry where it was read, padding left out.</summary>
+    public long StoredSize => FixedSize + StoredExtraSize + Id.Length + Name.Length;
 
     /// <summary>Bytes of the entry when it is written, padding included.</summary>
     public int EncodedSize => (int)Align.Up(FixedSize + KnownExtraSize + UnknownExtra.Length + Id.Length + Name.Length, 8);
@@ -128,8 +135,8 @@ internal sealed record SnapshotEntry
     /// <param name="diskSize">What an entry that does not say it means.</param>
     public InternalSnapshot ToSnapshot(long diskSize) => new()
     {
-        Id = Encoding.UTF8.GetString(Id),
-        Name = Encoding.UTF8.GetString(Name),
+        Id = IdText,
+        Name = NameText,
         VmStateSize = (long)Math.Min(VmStateSize, long.MaxValue),
         DateSeconds = DateSeconds,
         DateNanoseconds = (int)Math.Min(DateNanoseconds, int.MaxValue),
@@ -137,4 +144,8 @@ internal sealed record SnapshotEntry
         InstructionCount = (long?)InstructionCount,
         DiskSize = DiskSize is { } size ? (long)Math.Min(size, long.MaxValue) : diskSize,
     };
+
+    // Differs from the specification, as the reference does: the text ends at the first NUL.
+    private static string TextOf(ReadOnlySpan<byte> bytes)
+        => Encoding.UTF8.GetString(bytes.IndexOf((byte)0) is var end and >= 0 ? bytes[..end] : bytes);
 }
