@@ -192,7 +192,7 @@ internal sealed partial class NbdTransmission
     /// <summary>The data of a WRITE that is refused still comes; without taking it the stream would be out of step.</summary>
     private bool SkipData(ulong length)
     {
-        _replies.Flush();
+        SendAll();
         return length <= MaxSkipped && _input.Skip((long)length);
     }
 }

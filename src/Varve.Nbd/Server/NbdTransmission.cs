@@ -9,7 +9,7 @@ namespace Varve.Nbd.Server;
 //   1. One receive brings a batch of requests; each is executed on the spot, and one send answers the batch. On a hit nothing is
 //      allocated, no lock is taken and no other thread is involved.
 //   2. What does not complete on the spot goes on as a PendingRequest, bounded in number and bytes, and is answered when it is done.
-//   3. Before the loop waits for the client, everything gathered has been sent: client and server never wait for each other.
+//   3. Before the loop waits for anything, what it began has been handed to the kernel. Before it waits for the client, everything gathered has been sent: client and server never wait for each other.
 //   4. Run returns when the client has left and none of its requests is in flight.
 
 /// <summary>Serves the requests of one client.</summary>
@@ -45,6 +45,7 @@ internal sealed partial class NbdTransmission : IDisposable
     /// <summary>Serves until the client leaves, breaks the protocol, or the transport is shut down.</summary>
     public void Run()
     {
+        SubmissionBatch.Open();
         try
         {
             while (TryReceive(_requestSize))
@@ -52,11 +53,13 @@ internal sealed partial class NbdTransmission : IDisposable
                 if (!RequestHeader.TryRead(_input.Peek(), out RequestHeader request, _form == HeaderForm.Extended) || request.Command == CommandType.Disconnect) break;
                 _input.Take(_requestSize);
                 if (!Execute(request)) break;
-                if (_replies.Gathered >= SendThreshold) _replies.Flush();
+                if (_replies.Gathered < SendThreshold) continue;
+                SendAll();
             }
         }
         finally
         {
+            SubmissionBatch.Close();
             _replies.Flush();
             _pending.WaitForAll();
         }
@@ -68,8 +71,15 @@ internal sealed partial class NbdTransmission : IDisposable
     private bool TryReceive(int length)
     {
         if (_input.Available >= length) return true;
-        _replies.Flush();
+        SendAll();
         return _input.Fill(length);
+    }
+
+    /// <summary>Sends on what was gathered, both ways: requests to the kernel, replies to the client.</summary>
+    private void SendAll()
+    {
+        SubmissionBatch.Send();
+        _replies.Flush();
     }
 
     /// <summary>Executes or refuses one request; false when the stream cannot go on.</summary>
@@ -206,7 +216,7 @@ internal sealed partial class NbdTransmission : IDisposable
         PendingRequest pending = _pending.Rent(request, length);
         IOBuffer buffer = IOBuffer.Rent(length);
         pending.Keep(buffer);
-        _replies.Flush();
+        SendAll();
         bool isWhole = false;
         try
         {

@@ -1,3 +1,4 @@
+using Varve.IO;
 using Varve.Nbd.Wire;
 
 namespace Varve.Nbd.Server;
@@ -59,6 +60,7 @@ internal sealed class PendingRequests(ReplyStream replies, HeaderForm form, Acti
         Monitor.Exit(_gate);
         try
         {
+            SubmissionBatch.Send();
             replies.Flush();
         }
         finally

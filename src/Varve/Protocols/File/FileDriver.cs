@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Varve.Graph;
 using Varve.IO;
 using Varve.Options;
+using Varve.Protocols.File.Engines;
 
 namespace Varve.Protocols.File;
 
@@ -73,10 +74,10 @@ internal class FileDriver : BlockDriver
             "off" => ImageLocking.Off,
             string other => throw InvalidValue(other),
         };
-        CheckEngine(opening.TakeString("aio"), settings);
+        FileEngine engine = EngineOf(opening.TakeString("aio"), settings);
 
-        // How many requests an engine takes at once, and whether the page cache is dropped when another host takes the image over:
-        // neither changes anything for requests that are served one by one on the spot.
+        // How many requests go to the kernel at once is for whoever sends them to know, and the page cache is not dropped for another
+        // host: images are not taken over from here.
         opening.TakeSize("aio-max-batch");
         opening.TakeBool("drop-cache");
         opening.TakeBool("x-check-cache-dropped");
@@ -87,7 +88,7 @@ internal class FileDriver : BlockDriver
         try
         {
             if (opening.Context.Allowed is { } allowed && allowed.Name == filename) RequireSame(file, allowed);
-            return new(new FileNode(opening, filename, file, locking));
+            return new(new FileNode(opening, filename, file, engine, locking));
         }
         catch
         {
@@ -109,22 +110,15 @@ internal class FileDriver : BlockDriver
     public override async ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)
         => await BlockingThreads.Shared.RunAsync(() => FileCreation.Create(graph.FdSets, options)).ConfigureAwait(false);
 
-    /// <summary>One engine serves all names so far; what the reference refuses is refused.</summary>
-    private static void CheckEngine(string? aio, NodeSettings settings)
+    private static FileEngine EngineOf(string? aio, NodeSettings settings) => aio switch
     {
-        switch (aio)
-        {
-            case null or "threads" or "io_uring":
-                return;
-            case "native" when !settings.CacheDirect:
-                throw new BlockException(
-                    BlockErrorKind.Invalid, "aio=native was specified, but it requires cache.direct=on, which was not specified.");
-            case "native":
-                return;
-            default:
-                throw InvalidValue(aio);
-        }
-    }
+        null or "threads" => FileEngine.Threads,
+        "io_uring" => FileEngine.Uring,
+        "native" when settings.CacheDirect => FileEngine.Uring,
+        "native" => throw new BlockException(
+            BlockErrorKind.Invalid, "aio=native was specified, but it requires cache.direct=on, which was not specified."),
+        _ => throw InvalidValue(aio),
+    };
 
     private static BlockException InvalidValue(string value) => new(BlockErrorKind.Invalid, $"invalid parameter value: {value}");
 }

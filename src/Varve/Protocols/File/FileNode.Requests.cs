@@ -91,13 +91,12 @@ internal sealed partial class FileNode
                 break;
             case FileOperation.Write:
                 _file.Write(source.Span, offset);
-                Changed(offset + length);
                 break;
             case FileOperation.WriteDurably:
-                WriteDurably(source.Span, offset);
+                _file.WriteDurably(source.Span, offset);
                 break;
             case FileOperation.Flush:
-                Flush();
+                _file.Flush();
                 break;
             case FileOperation.Zero:
                 Zero(offset, length);
@@ -106,8 +105,46 @@ internal sealed partial class FileNode
                 ZeroUnmap(offset, length);
                 break;
             case FileOperation.Discard:
-                if (_file.TryDiscard(offset, length)) Changed(end: 0);
+                _ = _file.TryDiscard(offset, length);   // a file system that cannot keeps what is there
                 break;
+        }
+    }
+
+    /// <summary>Changes that have completed, counted.</summary>
+    internal long WrittenCount => Volatile.Read(ref _written);
+
+    /// <summary>Takes note of an operation that succeeded, whoever carried it out.</summary>
+    /// <param name="operation">What was done.</param>
+    /// <param name="end">Where its range ends.</param>
+    /// <param name="writtenBefore"><see cref="WrittenCount"/> before it began.</param>
+    internal void Performed(FileOperation operation, long end, long writtenBefore)
+    {
+        switch (operation)
+        {
+            case FileOperation.Read:
+                break;
+            case FileOperation.Flush:
+                RaiseTo(ref _flushed, writtenBefore);
+                break;
+            case FileOperation.WriteDurably:
+                RaiseTo(ref _length, end);      // durable: it needs no flush, so it does not count as a change
+                break;
+            case FileOperation.Discard:
+                Changed(end: 0);
+                break;
+            default:
+                Changed(end);
+                break;
+        }
+    }
+
+    /// <summary>Takes note of an operation that failed. Whether a durable write's failure was the write's or the medium's cannot be told
+    /// apart, so it counts as both.</summary>
+    internal void CouldNotPerform(FileOperation operation, Exception failure)
+    {
+        if (failure is BlockException block && (operation == FileOperation.Flush || (operation == FileOperation.WriteDurably && block.Kind == BlockErrorKind.Io)))
+        {
+            _flushFailure = block;
         }
     }
 
@@ -126,7 +163,6 @@ internal sealed partial class FileNode
         // A file system without FALLOC_FL_ZERO_RANGE: what lies past the end needs no zeroing, the rest may be taken out and put back.
         if (!done && (offset >= Volatile.Read(ref _length) || _file.TryPunchHole(offset, length))) done = _file.TryAllocate(offset, length);
         if (!done) throw BlockException.FromErrno(Errno.EOPNOTSUPP);
-        Changed(offset + length);
     }
 
     private void ZeroUnmap(long offset, long length)
@@ -144,41 +180,6 @@ internal sealed partial class FileNode
             last.Span.Clear();
             _file.Write(last.Span, offset + length - last.Span.Length);
         }
-
-        Changed(offset + length);
-    }
-
-    private void Flush()
-    {
-        long written = Volatile.Read(ref _written);
-        try
-        {
-            _file.Flush();
-        }
-        catch (BlockException e)
-        {
-            _flushFailure = e;
-            throw;
-        }
-
-        RaiseTo(ref _flushed, written);
-    }
-
-    /// <summary>What the write itself made durable needs no flush, so it does not count as a change. Whether a failure was the write's or
-    /// the medium's cannot be told apart, so it counts as both.</summary>
-    private void WriteDurably(ReadOnlySpan<byte> source, long offset)
-    {
-        try
-        {
-            _file.WriteDurably(source, offset);
-        }
-        catch (BlockException e) when (e.Kind == BlockErrorKind.Io)
-        {
-            _flushFailure = e;
-            throw;
-        }
-
-        RaiseTo(ref _length, offset + source.Length);
     }
 
     private void RefuseAfterFailedFlush()

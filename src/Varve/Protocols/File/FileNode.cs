@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Varve.Graph;
+using Varve.Protocols.File.Engines;
 
 namespace Varve.Protocols.File;
 
@@ -20,11 +21,12 @@ internal sealed partial class FileNode : BlockNode
     private HostFile _file;
     private long _length;
 
-    internal FileNode(NodeOpening opening, string filename, HostFile file, ImageLocking locking)
+    internal FileNode(NodeOpening opening, string filename, HostFile file, FileEngine engine, ImageLocking locking)
         : base(opening)
     {
         HostPath = filename;
         _file = file;
+        Engine = engine;
         _locking = locking;
         _locks = LocksOf(file);
         _length = file.Length;
@@ -33,6 +35,12 @@ internal sealed partial class FileNode : BlockNode
 
     /// <summary>The path the file was opened by.</summary>
     public string HostPath { get; }
+
+    /// <summary>What carries out the requests that may have to wait.</summary>
+    internal FileEngine Engine { get; }
+
+    /// <summary>The open file; another one after a change of access, for which the node is drained.</summary>
+    internal HostFile File => _file;
 
     /// <summary>Whether the file is open for writing now; with <c>auto-read-only</c> it is while somebody may write.</summary>
     internal bool IsOpenForWriting => _file.Access.Writable;

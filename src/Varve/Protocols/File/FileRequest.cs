@@ -1,13 +1,12 @@
 using System.Threading.Tasks.Sources;
-using Varve.IO;
 
 namespace Varve.Protocols.File;
 
-/// <summary>What a <see cref="FileRequest"/> does on its thread.</summary>
+/// <summary>What a <see cref="FileRequest"/> does.</summary>
 internal enum FileOperation { Read, Write, WriteDurably, Flush, Zero, ZeroUnmap, Discard }
 
-/// <summary>One operation of a <see cref="FileNode"/> that may block, run on another thread. Reused: nothing is allocated for it.</summary>
-internal sealed class FileRequest : IValueTaskSource, IThreadPoolWorkItem
+/// <summary>One operation of a <see cref="FileNode"/> that may have to wait, in the hands of an engine. Reused: nothing is allocated for it.</summary>
+internal sealed partial class FileRequest : IValueTaskSource, IThreadPoolWorkItem
 {
     private const int Kept = 256;
     private static readonly Lock s_lock = new();
@@ -16,13 +15,13 @@ internal sealed class FileRequest : IValueTaskSource, IThreadPoolWorkItem
     private ManualResetValueTaskSourceCore<bool> _core;
     private FileNode? _node;
     private FileOperation _operation;
-    private long _offset, _length;
+    private long _offset, _length, _writtenBefore;
     private Memory<byte> _target;
     private ReadOnlyMemory<byte> _source;
 
     private FileRequest() { }
 
-    /// <summary>Queues the operation.</summary>
+    /// <summary>Begins the operation.</summary>
     public static ValueTask Run(
         FileNode node, FileOperation operation, long offset, long length, Memory<byte> target = default, ReadOnlyMemory<byte> source = default)
     {
@@ -30,27 +29,43 @@ internal sealed class FileRequest : IValueTaskSource, IThreadPoolWorkItem
         lock (s_lock) s_free.TryPop(out request);
         request ??= new FileRequest();
         (request._node, request._operation, request._offset, request._length) = (node, operation, offset, length);
-        (request._target, request._source) = (target, source);
+        (request._target, request._source, request._done, request._failure) = (target, source, 0, null);
+        request._writtenBefore = node.WrittenCount;
         var task = new ValueTask(request, request._core.Version);   // before it runs: it may be done, and reused, at once
-        BlockingThreads.Shared.Run(request);
+        node.Engine.Start(request);
         return task;
     }
 
-    void IThreadPoolWorkItem.Execute()
+    /// <summary>Carries out all of it, or what an engine has left, in the calling thread.</summary>
+    public void Execute()
     {
+        int done = (int)_done;
         try
         {
-            _node!.Perform(_operation, _offset, _length, _target, _source);
+            _node!.Perform(
+                _operation, _offset + done, _length - done, _target.IsEmpty ? _target : _target[done..], _source.IsEmpty ? _source : _source[done..]);
         }
 #pragma warning disable CA1031 // Whatever it is, it belongs to the one who awaits.
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            _core.SetException(e);
+            Fail(e);
             return;
         }
 
+        Succeed();
+    }
+
+    private void Succeed()
+    {
+        _node!.Performed(_operation, _offset + _length, _writtenBefore);
         _core.SetResult(true);
+    }
+
+    private void Fail(Exception failure)
+    {
+        _node!.CouldNotPerform(_operation, failure);
+        _core.SetException(failure);
     }
 
     void IValueTaskSource.GetResult(short token)

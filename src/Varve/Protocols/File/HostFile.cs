@@ -32,6 +32,9 @@ internal abstract class HostFile : IDisposable
 {
     public abstract SafeFileHandle Handle { get; }
 
+    /// <summary>What io_uring is given for the file's requests; null where they have to go through the members here.</summary>
+    public virtual SafeFileHandle? UringHandle => null;
+
     public abstract HostFileAccess Access { get; }
 
     public virtual HostFileKind Kind => HostFileKind.Regular;

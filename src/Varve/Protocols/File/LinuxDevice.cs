@@ -19,6 +19,9 @@ internal sealed class LinuxDevice : LinuxFile
 
     public override HostFileKind Kind { get; }
 
+    /// <summary>Whether the disc is in is looked at before every request: not something to hand to the kernel.</summary>
+    public override SafeFileHandle? UringHandle => Kind == HostFileKind.Cdrom ? null : Handle;
+
     public override long Length => _length;
 
     public override bool HasMedium

@@ -11,9 +11,9 @@ internal partial class LinuxFile
 
     /// <summary>What one system call is given at most. Debug builds cut transfers, so that the loops always run.</summary>
 #if DEBUG
-    private const int LargestTransfer = 12 << 10;
+    internal const int LargestTransfer = 12 << 10;
 #else
-    private const int LargestTransfer = 0x7FFF_F000;   // what Linux transfers at once
+    internal const int LargestTransfer = 0x7FFF_F000;   // what Linux transfers at once
 #endif
 
     private volatile bool _canReadCached;
@@ -220,6 +220,6 @@ internal partial class LinuxFile
 
     private static ReadOnlySpan<byte> Piece(ReadOnlySpan<byte> buffer) => buffer.Length <= LargestTransfer ? buffer : buffer[..LargestTransfer];
 
-    protected static BlockException Failed(int errno, long? offset)
+    internal static BlockException Failed(int errno, long? offset)
         => new(Errno.KindOf(errno), Errno.Text(errno)) { Errno = errno, Offset = offset };
 }

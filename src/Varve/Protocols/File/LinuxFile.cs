@@ -24,6 +24,8 @@ internal partial class LinuxFile : HostFile
 
     public override SafeFileHandle Handle { get; }
 
+    public override SafeFileHandle? UringHandle => Handle;
+
     public override HostFileAccess Access { get; }
 
     public override int Alignment => _alignment;

@@ -11,16 +11,19 @@ public class FileNodeTests
     private const int Size = 1 << 20;
 
     [Theory]
-    [InlineData(false, false)]
-    [InlineData(true, false)]
-    [InlineData(false, true)]
-    public async Task Concurrent_requests_leave_what_a_byte_array_would_hold(bool direct, bool portable)
+    [InlineData(false, "threads", false)]
+    [InlineData(true, "threads", false)]
+    [InlineData(false, "threads", true)]
+    [InlineData(false, "io_uring", false)]
+    [InlineData(true, "io_uring", false)]
+    [InlineData(true, "native", false)]
+    public async Task Concurrent_requests_leave_what_a_byte_array_would_hold(bool direct, string aio, bool portable)
     {
         await using var fixture = new FileFixture(portable ? new FileDriver((name, access, _) => PortableFile.OpenExisting(name, access)) : null);
         string path = fixture.Directory.File("disk", Size);
         BlockBackend disk = direct
-            ? await OpenDirectAsync(fixture, path)
-            : await fixture.OpenAsync(path, new NodeSettings { Discard = true });
+            ? await OpenDirectAsync(fixture, path, aio)
+            : await fixture.OpenAsync(path, new NodeSettings { Discard = true }, new JsonObject { ["aio"] = aio });
         byte[] model = new byte[Size];
 
         // Each worker owns a stripe, whose borders fit no alignment, so requests run beside each other with a known outcome.
@@ -36,7 +39,7 @@ public class FileNodeTests
                 {
                     case 0:
                         random.NextBytes(expected.Span);
-                        await disk.WriteAsync(start, expected);
+                        await disk.WriteAsync(start, expected, random.Next(2) == 0 ? WriteFlags.Fua : WriteFlags.None);
                         break;
                     case 1:
                         expected.Span.Clear();
@@ -367,11 +370,11 @@ public class FileNodeTests
         Assert.Equal([1, 2, 3], back);
     }
 
-    private static async Task<BlockBackend> OpenDirectAsync(FileFixture fixture, string path)
+    private static async Task<BlockBackend> OpenDirectAsync(FileFixture fixture, string path, string aio = "threads")
     {
         try
         {
-            return await fixture.OpenAsync(path, new NodeSettings { CacheDirect = true, Discard = true });
+            return await fixture.OpenAsync(path, new NodeSettings { CacheDirect = true, Discard = true }, new JsonObject { ["aio"] = aio });
         }
         catch (BlockException e) when (e.Kind == BlockErrorKind.Unsupported)
         {
