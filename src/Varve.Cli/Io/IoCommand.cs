@@ -35,6 +35,9 @@ internal abstract class IoCommand
     /// <summary>Whether it works with no image open.</summary>
     public virtual bool RunsWithoutImage => false;
 
+    /// <summary>Whether it may wait for anything, and so lets requests in flight print their outcomes before its own.</summary>
+    public virtual bool Waits => true;
+
     /// <summary>The usage line.</summary>
     public string Usage => Arguments is null ? $"{Name} -- {Summary}\n" : $"{Name} {Arguments} -- {Summary}\n";
 

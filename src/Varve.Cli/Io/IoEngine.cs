@@ -33,7 +33,7 @@ internal sealed class IoEngine(BlockGraph graph, IoOutput output, IReadOnlyList<
     public bool IsQuitting { get; set; }
 
     /// <summary>Requests of the <c>aio</c> commands.</summary>
-    public RequestsInFlight InFlight { get; } = new();
+    public RequestsInFlight InFlight { get; } = new(output);
 
     /// <summary>Finds a command by its name or alias; null where there is none.</summary>
     public IoCommand? Find(string name) => Commands.FirstOrDefault(c => c.Name == name || c.Alias == name);
@@ -51,6 +51,7 @@ internal sealed class IoEngine(BlockGraph graph, IoOutput output, IReadOnlyList<
         try
         {
             await RequireAsync(command.Permissions, cancellationToken).ConfigureAwait(false);
+            using IDisposable? printing = command.Waits ? InFlight.PrintOutcomes() : null;
             return await command.RunAsync(this, arguments, cancellationToken).ConfigureAwait(false);
         }
         catch (IoRefusal refusal)

@@ -53,7 +53,7 @@ internal static class IoRequest
 
     /// <summary>Does one request and says how long it took.</summary>
     /// <returns>Null where it failed, which was printed.</returns>
-    public static async ValueTask<TimeSpan?> TimeAsync(IoEngine engine, string name, Func<ValueTask> request)
+    public static async ValueTask<TimeSpan?> TimeAsync(Action<string> print, string name, Func<ValueTask> request)
     {
         long start = Stopwatch.GetTimestamp();
         try
@@ -63,28 +63,28 @@ internal static class IoRequest
         }
         catch (BlockException e)
         {
-            engine.Output.Print($"{name} failed: {Errno.Text(e.Errno)}\n");
+            print($"{name} failed: {Errno.Text(e.Errno)}\n");
             return null;
         }
     }
 
     /// <summary>Looks for a pattern in what was read.</summary>
-    /// <param name="engine">Where a difference is printed.</param>
+    /// <param name="print">Where a difference is printed.</param>
     /// <param name="data">What was read.</param>
     /// <param name="pattern">The byte that is expected everywhere; null: anything.</param>
     /// <param name="offset">Where the data was read, for the message.</param>
-    public static bool Verify(IoEngine engine, ReadOnlySpan<byte> data, byte? pattern, long offset)
+    public static bool Verify(Action<string> print, ReadOnlySpan<byte> data, byte? pattern, long offset)
     {
         if (pattern is not { } value || data.IndexOfAnyExcept(value) < 0) return true;
-        engine.Output.Print($"Pattern verification failed at offset {offset}, {data.Length} bytes\n");
+        print($"Pattern verification failed at offset {offset}, {data.Length} bytes\n");
         return false;
     }
 
     /// <summary>Prints a success.</summary>
-    public static void Report(IoEngine engine, IoRequestPrinting printing, string verb, long offset, long length, TimeSpan elapsed, ReadOnlySpan<byte> data)
+    public static void Report(Action<string> print, IoRequestPrinting printing, string verb, long offset, long length, TimeSpan elapsed, ReadOnlySpan<byte> data)
     {
         if (printing.IsQuiet) return;
         string dump = printing.DumpsData ? HexDump.Of(data, offset) : "";
-        engine.Output.Print(dump + IoReport.Of(verb, offset, length, elapsed, printing.IsForMachines));
+        print(dump + IoReport.Of(verb, offset, length, elapsed, printing.IsForMachines));
     }
 }

@@ -18,6 +18,9 @@ internal sealed class IoTool(ToolConsole console, Stream input)
         ("nocache", "n"), ("copy-on-read", "C"), ("misalign", "m"), ("native-aio", "k"), ("aio:", "i"), ("cache:", "t"), ("discard:", "d"),
         ("trace:", "T"), ("force-share", "U"), ("object:", null), ("image-opts", null));
 
+    /// <summary>Bytes: a script from a pipe comes whole.</summary>
+    private const int InputBufferSize = 64 * 1024;
+
     private readonly IoOutput _output = new(console);
     private readonly List<string> _commands = [], _objects = [];
     private IoOpening _opening = new();
@@ -129,15 +132,23 @@ internal sealed class IoTool(ToolConsole console, Stream input)
     private async ValueTask<bool> RunInputAsync(IoEngine engine, CancellationToken cancellationToken)
     {
         bool succeeded = true;
-        using var lines = new StreamReader(input, Encoding.UTF8, leaveOpen: true);
+        using var lines = new StreamReader(input, Encoding.UTF8, bufferSize: InputBufferSize, leaveOpen: true);
         while (!engine.IsQuitting)
         {
             _output.Print($"{console.ProgramName}> ");
             _output.Flush();
-            if (await lines.ReadLineAsync(cancellationToken).ConfigureAwait(false) is not { } line) break;
+            if (await ReadLineAsync(lines, engine, cancellationToken).ConfigureAwait(false) is not { } line) break;
             succeeded &= await engine.RunAsync(line, cancellationToken).ConfigureAwait(false);
         }
 
         return succeeded;
+    }
+
+    /// <summary>The next line of input; what requests in flight print comes while there is none.</summary>
+    private static async ValueTask<string?> ReadLineAsync(StreamReader lines, IoEngine engine, CancellationToken cancellationToken)
+    {
+        ValueTask<string?> line = lines.ReadLineAsync(cancellationToken);
+        using IDisposable? printing = line.IsCompleted ? null : engine.InFlight.PrintOutcomes();
+        return await line.ConfigureAwait(false);
     }
 }

@@ -156,6 +156,37 @@ public sealed partial class IoTests : IDisposable
             run.Output.Split('\n').Where(l => l.Length > 0 && !l.Contains("ops", StringComparison.Ordinal)));
     }
 
+    [Theory]
+    [InlineData("aio_write -P 1 0 4k", "length", "aio_flush", "length")]
+    [InlineData("aio_write -P 1 0 4k", "aio_flush", "aio_read 0 4k", "length", "write -P 2 64k 512k", "length")]
+    [InlineData("aio_write -P 1 0 4k", "length", "quit")]
+    public async Task What_a_started_request_prints_waits_for_a_command_that_waits(params string[] commands)
+    {
+        string[] expected = Untimed((await ToolRun.ReferenceAsync("qemu-io", With(_folder.Raw("theirs.img", 1.MiB), commands))).Output).Split('\n');
+        Assert.Equal(expected, Untimed((await ToolRun.IoAsync(With(_folder.Raw("ours.img", 1.MiB), commands))).Output).Split('\n'));
+
+        static string[] With(string image, string[] commands) => ["-f", "raw", .. commands.SelectMany(c => new[] { "-c", c }), image];
+    }
+
+    [Fact]
+    public async Task A_request_that_ends_at_once_prints_after_the_resumption_that_follows()
+    {
+        string image = _folder.Raw("t.img", 1.MiB);
+        ToolRun run = await ToolRun.IoAsync(["--image-opts", $"driver=raw,file.driver=blkdebug,file.image.filename={image}"], """
+            break pwritev A
+            aio_write -P 1 0 512
+            wait_break A
+            aio_write -P 2 1k 512
+            resume A
+            aio_flush
+
+            """);
+        Assert.Equal(
+            ["blkdebug: Suspended request 'A'", "blkdebug: Resuming request 'A'", "wrote 512/512 bytes at offset 1024", "wrote 512/512 bytes at offset 0"],
+            run.Output.Replace("varve> ", "", StringComparison.Ordinal).Replace("qemu-io> ", "", StringComparison.Ordinal)
+                .Split('\n').Where(l => l.Length > 0 && !l.Contains("ops", StringComparison.Ordinal)));
+    }
+
     [Fact]
     public async Task Writes_to_a_temporary_snapshot_do_not_reach_the_image()
     {

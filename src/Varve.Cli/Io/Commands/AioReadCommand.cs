@@ -27,6 +27,8 @@ internal sealed class AioReadCommand : IoCommand
 
     public override int MaxArguments => Unlimited;
 
+    public override bool Waits => false;
+
     public override ValueTask<bool> RunAsync(IoEngine engine, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
         var printing = new IoRequestPrinting();
@@ -52,17 +54,17 @@ internal sealed class AioReadCommand : IoCommand
         RequireOperands(operands, 2, Unlimited);
         long offset = IoNumbers.ParseSize(operands[0]);
         int length = IoNumbers.ParseVector(operands.Skip(1));
-        engine.InFlight.Start(() => ReadAsync(engine, offset, length, pattern, printing, cancellationToken));
+        engine.InFlight.Start(print => ReadAsync(engine, print, offset, length, pattern, printing, cancellationToken));
         return new(true);
     }
 
     private static async Task ReadAsync(
-        IoEngine engine, long offset, int length, byte? pattern, IoRequestPrinting printing, CancellationToken cancellationToken)
+        IoEngine engine, Action<string> print, long offset, int length, byte? pattern, IoRequestPrinting printing, CancellationToken cancellationToken)
     {
         using IOBuffer buffer = IoRequest.Rent(engine, length, IoRequest.ReadFill, out Memory<byte> data);
-        TimeSpan? elapsed = await IoRequest.TimeAsync(engine, "readv", () => engine.Image.ReadAsync(offset, data, cancellationToken)).ConfigureAwait(false);
+        TimeSpan? elapsed = await IoRequest.TimeAsync(print, "readv", () => engine.Image.ReadAsync(offset, data, cancellationToken)).ConfigureAwait(false);
         if (elapsed is null) return;
-        IoRequest.Verify(engine, data.Span, pattern, offset);
-        IoRequest.Report(engine, printing, "read", offset, length, elapsed.Value, data.Span);
+        IoRequest.Verify(print, data.Span, pattern, offset);
+        IoRequest.Report(print, printing, "read", offset, length, elapsed.Value, data.Span);
     }
 }

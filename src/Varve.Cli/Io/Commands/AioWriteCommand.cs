@@ -31,6 +31,8 @@ internal sealed class AioWriteCommand : IoCommand
 
     public override BlockPermissions Permissions => BlockPermissions.Write;
 
+    public override bool Waits => false;
+
     public override ValueTask<bool> RunAsync(IoEngine engine, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
         var printing = new IoRequestPrinting();
@@ -63,27 +65,27 @@ internal sealed class AioWriteCommand : IoCommand
         {
             long zeros = IoNumbers.ParseSize(operands[1]);
             ZeroFlags flags = IoRequest.Flags(engine, isFua, mayUnmap, noFallback: false);
-            engine.InFlight.Start(() => RunAsync(
-                engine, offset, zeros, printing, () => engine.Image.WriteZeroesAsync(offset, zeros, flags, cancellationToken)));
+            engine.InFlight.Start(print => RunAsync(
+                print, offset, zeros, printing, () => engine.Image.WriteZeroesAsync(offset, zeros, flags, cancellationToken)));
             return new(true);
         }
 
         int length = IoNumbers.ParseVector(operands.Skip(1));
-        engine.InFlight.Start(() => WriteAsync(engine, offset, length, pattern, isFua, printing, cancellationToken));
+        engine.InFlight.Start(print => WriteAsync(engine, print, offset, length, pattern, isFua, printing, cancellationToken));
         return new(true);
     }
 
     private static async Task WriteAsync(
-        IoEngine engine, long offset, int length, byte pattern, bool isFua, IoRequestPrinting printing, CancellationToken cancellationToken)
+        IoEngine engine, Action<string> print, long offset, int length, byte pattern, bool isFua, IoRequestPrinting printing, CancellationToken cancellationToken)
     {
         using IOBuffer buffer = IoRequest.Rent(engine, length, pattern, out Memory<byte> data);
         await RunAsync(
-            engine, offset, length, printing, () => engine.Image.WriteAsync(offset, data, IoRequest.Flags(engine, isFua), cancellationToken)).ConfigureAwait(false);
+            print, offset, length, printing, () => engine.Image.WriteAsync(offset, data, IoRequest.Flags(engine, isFua), cancellationToken)).ConfigureAwait(false);
     }
 
-    private static async Task RunAsync(IoEngine engine, long offset, long length, IoRequestPrinting printing, Func<ValueTask> request)
+    private static async Task RunAsync(Action<string> print, long offset, long length, IoRequestPrinting printing, Func<ValueTask> request)
     {
-        TimeSpan? elapsed = await IoRequest.TimeAsync(engine, "aio_write", request).ConfigureAwait(false);
-        if (elapsed is not null) IoRequest.Report(engine, printing, "wrote", offset, length, elapsed.Value, default);
+        TimeSpan? elapsed = await IoRequest.TimeAsync(print, "aio_write", request).ConfigureAwait(false);
+        if (elapsed is not null) IoRequest.Report(print, printing, "wrote", offset, length, elapsed.Value, default);
     }
 }

@@ -16,6 +16,8 @@ internal sealed class BreakCommand : IoCommand
 
     public override int MaxArguments => 2;
 
+    public override bool Waits => false;
+
     public override ValueTask<bool> RunAsync(IoEngine engine, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
         try

@@ -40,9 +40,9 @@ internal sealed class DiscardCommand : IoCommand
         RequireOperands(operands, 2, 2);
         long offset = IoNumbers.ParseSize(operands[0]);
         int length = IoNumbers.ParseLength(operands[1]);
-        TimeSpan? elapsed = await IoRequest.TimeAsync(engine, Name, () => engine.Image.DiscardAsync(offset, length, cancellationToken)).ConfigureAwait(false);
+        TimeSpan? elapsed = await IoRequest.TimeAsync(engine.Output.Print, Name, () => engine.Image.DiscardAsync(offset, length, cancellationToken)).ConfigureAwait(false);
         if (elapsed is null) return false;
-        IoRequest.Report(engine, printing, Name, offset, length, elapsed.Value, default);
+        IoRequest.Report(engine.Output.Print, printing, Name, offset, length, elapsed.Value, default);
         return true;
     }
 }

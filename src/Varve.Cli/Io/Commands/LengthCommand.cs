@@ -9,6 +9,8 @@ internal sealed class LengthCommand : IoCommand
 
     public override string Summary => "gets the length of the current file";
 
+    public override bool Waits => false;
+
     public override ValueTask<bool> RunAsync(IoEngine engine, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
         engine.Output.Print($"{IoReport.Size(engine.Image.Length)}\n");

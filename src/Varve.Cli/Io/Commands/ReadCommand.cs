@@ -57,12 +57,12 @@ internal sealed class ReadCommand : IoCommand
         if (isVmState) RequireSectors(offset, length);
 
         using IOBuffer buffer = IoRequest.Rent(engine, length, IoRequest.ReadFill, out Memory<byte> data);
-        TimeSpan? elapsed = await IoRequest.TimeAsync(engine, Name, () => isVmState
+        TimeSpan? elapsed = await IoRequest.TimeAsync(engine.Output.Print, Name, () => isVmState
             ? engine.Image.ReadVmStateAsync(offset, data, cancellationToken)
             : engine.Image.ReadAsync(offset, data, cancellationToken)).ConfigureAwait(false);
         if (elapsed is null) return false;
-        bool isRight = IoRequest.Verify(engine, data.Span.Slice(checkedStart, checkedLength), pattern, offset + checkedStart);
-        IoRequest.Report(engine, printing, Name, offset, length, elapsed.Value, data.Span);
+        bool isRight = IoRequest.Verify(engine.Output.Print, data.Span.Slice(checkedStart, checkedLength), pattern, offset + checkedStart);
+        IoRequest.Report(engine.Output.Print, printing, Name, offset, length, elapsed.Value, data.Span);
         return isRight;
     }
 

@@ -46,10 +46,10 @@ internal sealed class ReadvCommand : IoCommand
         long offset = IoNumbers.ParseSize(operands[0]);
         int length = IoNumbers.ParseVector(operands.Skip(1));
         using IOBuffer buffer = IoRequest.Rent(engine, length, IoRequest.ReadFill, out Memory<byte> data);
-        TimeSpan? elapsed = await IoRequest.TimeAsync(engine, Name, () => engine.Image.ReadAsync(offset, data, cancellationToken)).ConfigureAwait(false);
+        TimeSpan? elapsed = await IoRequest.TimeAsync(engine.Output.Print, Name, () => engine.Image.ReadAsync(offset, data, cancellationToken)).ConfigureAwait(false);
         if (elapsed is null) return false;
-        bool isRight = IoRequest.Verify(engine, data.Span, pattern, offset);
-        IoRequest.Report(engine, printing, "read", offset, length, elapsed.Value, data.Span);
+        bool isRight = IoRequest.Verify(engine.Output.Print, data.Span, pattern, offset);
+        IoRequest.Report(engine.Output.Print, printing, "read", offset, length, elapsed.Value, data.Span);
         return isRight;
     }
 }

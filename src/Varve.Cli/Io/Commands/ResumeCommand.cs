@@ -15,6 +15,8 @@ internal sealed class ResumeCommand : IoCommand
 
     public override int MaxArguments => 1;
 
+    public override bool Waits => false;
+
     public override ValueTask<bool> RunAsync(IoEngine engine, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
     {
         try

@@ -69,12 +69,12 @@ internal sealed class WriteCommand : IoCommand
         long length = noFallback ? IoNumbers.ParseSize(operands[1]) : IoNumbers.ParseLength(operands[1], " without -n");
         if (isVmState || isCompressed) ReadCommand.RequireSectors(offset, length);
         using IOBuffer buffer = Fill(engine, isZero ? 0 : (int)length, pattern, source, out Memory<byte> data);
-        TimeSpan? elapsed = await IoRequest.TimeAsync(engine, Name, () =>
+        TimeSpan? elapsed = await IoRequest.TimeAsync(engine.Output.Print, Name, () =>
             isZero ? engine.Image.WriteZeroesAsync(offset, length, IoRequest.Flags(engine, isFua, mayUnmap, noFallback), cancellationToken)
             : isVmState ? WriteVmStateAsync(engine, offset, data, cancellationToken)
             : engine.Image.WriteAsync(offset, data, IoRequest.Flags(engine, isFua, isCompressed), cancellationToken)).ConfigureAwait(false);
         if (elapsed is null) return false;
-        IoRequest.Report(engine, printing, "wrote", offset, length, elapsed.Value, default);
+        IoRequest.Report(engine.Output.Print, printing, "wrote", offset, length, elapsed.Value, default);
         return true;
     }
 

@@ -50,9 +50,9 @@ internal sealed class WritevCommand : IoCommand
         int length = IoNumbers.ParseVector(operands.Skip(1));
         using IOBuffer buffer = IoRequest.Rent(engine, length, pattern, out Memory<byte> data);
         TimeSpan? elapsed = await IoRequest.TimeAsync(
-            engine, Name, () => engine.Image.WriteAsync(offset, data, IoRequest.Flags(engine, isFua), cancellationToken)).ConfigureAwait(false);
+            engine.Output.Print, Name, () => engine.Image.WriteAsync(offset, data, IoRequest.Flags(engine, isFua), cancellationToken)).ConfigureAwait(false);
         if (elapsed is null) return false;
-        IoRequest.Report(engine, printing, "wrote", offset, length, elapsed.Value, default);
+        IoRequest.Report(engine.Output.Print, printing, "wrote", offset, length, elapsed.Value, default);
         return true;
     }
 }
