@@ -37,7 +37,7 @@ internal sealed record CompletionContext(string Tool, string Verb, OptionTable O
         "cache" => "writeback none writethrough directsync unsafe",
         "t" or "T" when Verb.Length > 0 || (Tool == "io" && key == "t") => "writeback none writethrough directsync unsafe",
         "output" => "human json",
-        "progress" => "json",
+        "progress" => "json bar none",
         "preallocation" => "off metadata falloc full",
         "r" when Verb == "check" => "leaks all",
         "i" or "aio" => "threads native io_uring",

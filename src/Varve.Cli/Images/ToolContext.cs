@@ -25,6 +25,9 @@ internal sealed class ToolContext : IAsyncDisposable
 
     public BlockGraph Graph { get; } = new();
 
+    /// <summary>Who asks how far a command is; null where nobody is listened to.</summary>
+    public ProgressSignal? ProgressSignal { get; init; }
+
     /// <summary>Whether the command has <c>-U</c>, which reads an image that another process writes.</summary>
     public bool TakesForceShare { get; set; }
 

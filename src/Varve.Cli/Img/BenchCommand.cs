@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Varve.Cli.CommandLine;
 using Varve.Cli.Images;
+using Varve.Cli.Output;
 using Varve.Graph;
 
 namespace Varve.Cli.Img;
@@ -18,7 +19,7 @@ internal sealed class BenchCommand : ImgCommand
 
     internal protected override OptionTable Options { get; } = new(
         "hc:d:f:ni:o:qs:S:t:wU", ("help", "h"), ("flush-interval:", null), ("pattern:", null), ("no-drain", null), ("image-opts", null),
-        ("force-share", "U"));
+        ("force-share", "U"), OptionTable.Progress);
 
     protected override void SetOption(ToolContext context, string key, string argument)
     {
@@ -79,7 +80,9 @@ internal sealed class BenchCommand : ImgCommand
                 CultureInfo.InvariantCulture, $"Sending flush every {(_isDrainFree ? "" : "drained ")}{_flushInterval} requests\n"));
         }
 
-        var run = new BenchRun(image)
+        using ProgressMeter progress = OpenProgress(context, "bench");
+        progress.Total = _count * _size;
+        var run = new BenchRun(image, progress)
         {
             Count = _count,
             Depth = _depth,
@@ -102,6 +105,7 @@ internal sealed class BenchCommand : ImgCommand
         }
 
         double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        progress.Finish();
         context.Console.Out.Write(string.Create(CultureInfo.InvariantCulture, $"Run completed in {seconds:0.000} seconds.\n"));
         await context.CloseAsync(image).ConfigureAwait(false);
         return 0;

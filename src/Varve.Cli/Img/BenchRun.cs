@@ -1,10 +1,11 @@
+using Varve.Cli.Output;
 using Varve.Graph;
 using Varve.IO;
 
 namespace Varve.Cli.Img;
 
 /// <summary>A number of equal requests at offsets that advance, with so many of them in flight.</summary>
-internal sealed class BenchRun(BlockBackend image)
+internal sealed class BenchRun(BlockBackend image, ProgressMeter progress)
 {
     private readonly Lock _lock = new();
     private long _offset;
@@ -64,6 +65,7 @@ internal sealed class BenchRun(BlockBackend image)
         {
             if (IsWrite) await image.WriteAsync(offset, buffer.Memory, WriteFlags, cancellationToken).ConfigureAwait(false);
             else await image.ReadAsync(offset, buffer.Memory, cancellationToken).ConfigureAwait(false);
+            progress.Advance(Size);
             if (FlushInterval > 0 && !DrainsBeforeFlush && number % FlushInterval == 0) await image.FlushAsync(cancellationToken).ConfigureAwait(false);
         }
     }

@@ -19,7 +19,8 @@ internal sealed class CheckCommand : ImgCommand
     private CacheMode _cache = CacheMode.WriteBack;
 
     internal protected override OptionTable Options { get; } = new(
-        "hf:r:T:qU", ("help", "h"), ("format:", "f"), ("repair:", "r"), ("output:", null), ("object:", null), ("image-opts", null), ("force-share", "U"));
+        "hf:r:T:qU", ("help", "h"), ("format:", "f"), ("repair:", "r"), ("output:", null), ("object:", null), ("image-opts", null), ("force-share", "U"),
+        OptionTable.Progress);
 
     protected override void SetOption(ToolContext context, string key, string argument)
     {
@@ -51,6 +52,8 @@ internal sealed class CheckCommand : ImgCommand
             Settings = _cache.Apply(new() { ReadOnly = _repair == CheckRepair.None, ForceShare = _forceShare }),
         };
         BlockBackend backend = await context.OpenAsync(image, cancellationToken).ConfigureAwait(false);
+        using ProgressMeter progress = OpenProgress(context, "check");
+        progress.Follow(context.Graph);
         var text = new StringBuilder();
         CheckResult result;
         try
@@ -63,6 +66,8 @@ internal sealed class CheckCommand : ImgCommand
                 (again.LeaksFixed, again.CorruptionsFixed) = (result.LeaksFixed, result.CorruptionsFixed);
                 result = again;
             }
+
+            progress.Finish();
         }
         catch (BlockException e) when (e.Kind == BlockErrorKind.Unsupported)
         {

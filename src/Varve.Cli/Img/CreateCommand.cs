@@ -1,5 +1,6 @@
 using Varve.Cli.CommandLine;
 using Varve.Cli.Images;
+using Varve.Cli.Output;
 using Varve.Creation;
 
 namespace Varve.Cli.Img;
@@ -11,7 +12,7 @@ internal sealed class CreateCommand : ImgCommand
     private string? _backingFile, _backingFormat, _options;
     private bool _quiet, _isBackingTrusted;
 
-    internal protected override OptionTable Options { get; } = new("F:b:f:ho:qu", ("help", "h"), ("object:", null));
+    internal protected override OptionTable Options { get; } = new("F:b:f:ho:qu", ("help", "h"), ("object:", null), OptionTable.Progress);
 
     protected override void SetOption(ToolContext context, string key, string argument)
     {
@@ -47,10 +48,13 @@ internal sealed class CreateCommand : ImgCommand
             IsBackingTrusted = _isBackingTrusted,
         };
 
+        using ProgressMeter progress = OpenProgress(context, "create");
+        progress.Follow(context.Graph);
         try
         {
             Action<string>? announce = _quiet ? null : line => context.Console.Out.Write(line + "\n");
             await ImageCreator.CreateAsync(context.Graph, request, context.OpenContext, announce, cancellationToken).ConfigureAwait(false);
+            progress.Finish();
             return 0;
         }
         catch (BlockException e)

@@ -38,9 +38,13 @@ internal abstract class ImgCommand
                     context.Objects.Add(OptionChecker.Parse(ObjectOptions.Type, reader.Argument, "qom-type"));
                     break;
                 case "progress":
-                    _progress = reader.Argument == "json"
-                        ? ProgressStyle.Json
-                        : throw new ToolException("--progress must be used with json as argument.");
+                    _progress = reader.Argument switch
+                    {
+                        "json" => ProgressStyle.Json,
+                        "bar" => ProgressStyle.Bar,
+                        "none" => ProgressStyle.None,
+                        _ => throw new ToolException("--progress must be used with json, bar or none as argument."),
+                    };
                     break;
                 default:
                     SetOption(context, reader.Key, reader.Argument);
@@ -60,7 +64,7 @@ internal abstract class ImgCommand
     /// <param name="phase">What is being done, in a word.</param>
     /// <param name="isAsked"><c>-p</c> was given, and not <c>-q</c>.</param>
     protected ProgressMeter OpenProgress(ToolContext context, string phase, bool isAsked = false)
-        => new(context.Console, _progress == ProgressStyle.OnRequest && isAsked ? ProgressStyle.Percent : _progress, phase);
+        => new(context.Console, _progress == ProgressStyle.OnRequest && isAsked ? ProgressStyle.Percent : _progress, context.ProgressSignal, phase);
 
     /// <summary>Takes note of an option.</summary>
     /// <exception cref="ToolException">The argument is refused.</exception>

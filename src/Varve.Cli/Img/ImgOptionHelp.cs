@@ -21,7 +21,7 @@ internal static class ImgOptionHelp
         ["U"] = "look at an image that another program is writing to",
         ["l"] = "read this snapshot: an id, a name, or snapshot.id=ID,snapshot.name=NAME",
         ["output"] = "human or json",
-        ["progress"] = "json: progress on standard error, an object a line (bytes, total, rate, phase)",
+        ["progress"] = "progress on standard error: json (an object a line: bytes, total, rate, phase), bar or none",
         ["amend/force"] = "allow what may make the data unreadable",
         ["amend/o"] = "options to change, name=value; 'help' lists those of the format",
         ["bench/c"] = "requests to send (75000)",

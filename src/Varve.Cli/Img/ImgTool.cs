@@ -52,7 +52,8 @@ internal sealed class ImgTool(ToolConsole console)
         if (reader.Operands.Count == 0) throw ToolException.Usage("Not enough arguments");
         string name = reader.Operands[0];
         ImgVerb verb = ImgVerbs.Find(name) ?? throw ToolException.Usage($"Command not found: {name}");
-        var context = new ToolContext(console);
+        using var signal = new ProgressSignal();
+        var context = new ToolContext(console) { ProgressSignal = signal };
         await using (context.ConfigureAwait(false))
         {
             return await verb.Create().RunAsync(context, verb, [.. reader.Operands.Skip(1)], cancellationToken).ConfigureAwait(false);

@@ -18,7 +18,8 @@ internal sealed class MeasureCommand : ImgCommand
     private long? _size;
 
     internal protected override OptionTable Options { get; } = new(
-        "hf:l:o:O:U", ("help", "h"), ("image-opts", null), ("object:", null), ("output:", null), ("size:", null), ("force-share", "U"));
+        "hf:l:o:O:U", ("help", "h"), ("image-opts", null), ("object:", null), ("output:", null), ("size:", null), ("force-share", "U"),
+        OptionTable.Progress);
 
     protected override void SetOption(ToolContext context, string key, string argument)
     {
@@ -50,7 +51,10 @@ internal sealed class MeasureCommand : ImgCommand
         if (!isImage && _size is null) throw new ToolException("Either --size N or one filename must be specified.");
         if (isImage && _size is not null) throw new ToolException("--size N cannot be used together with a filename.");
         BlockBackend? source = isImage ? await OpenSourceAsync(context, operands[0], cancellationToken).ConfigureAwait(false) : null;
+        using ProgressMeter progress = OpenProgress(context, "measure");
+        progress.Follow(context.Graph);
         ImageMeasurement measured = await MeasureAsync(context, source, cancellationToken).ConfigureAwait(false);
+        progress.Finish();
         Print(context.Console.Out, measured);
         if (source is not null) await context.CloseAsync(source).ConfigureAwait(false);
         return 0;

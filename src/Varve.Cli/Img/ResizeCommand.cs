@@ -1,5 +1,6 @@
 using Varve.Cli.CommandLine;
 using Varve.Cli.Images;
+using Varve.Cli.Output;
 using Varve.Graph;
 using Varve.Options;
 
@@ -13,7 +14,7 @@ internal sealed class ResizeCommand : ImgCommand
     private PreallocationMode _preallocation;
 
     internal protected override OptionTable Options { get; } = new(
-        "f:hq", ("help", "h"), ("object:", null), ("image-opts", null), ("preallocation:", null), ("shrink", null));
+        "f:hq", ("help", "h"), ("object:", null), ("image-opts", null), ("preallocation:", null), ("shrink", null), OptionTable.Progress);
 
     /// <summary>The size comes last, taken off before options are read: its sign must not make an option of it.</summary>
     protected override IReadOnlyList<string> TakeLastOperand(IReadOnlyList<string> arguments)
@@ -60,6 +61,8 @@ internal sealed class ResizeCommand : ImgCommand
         if (wanted <= length && _preallocation != PreallocationMode.Off) throw new ToolException("Preallocation can only be used for growing images");
         if (wanted < length && !_shrink) throw RefuseShrinking(context);
 
+        using ProgressMeter progress = OpenProgress(context, "resize");
+        progress.Follow(context.Graph);
         await backend.RunAsync(
             static async (node, change, ct) =>
             {
@@ -69,6 +72,7 @@ internal sealed class ResizeCommand : ImgCommand
             (Length: wanted, Mode: _preallocation),
             cancellationToken).ConfigureAwait(false);
         await backend.FlushAsync(cancellationToken).ConfigureAwait(false);
+        progress.Finish();
         await context.CloseAsync(backend).ConfigureAwait(false);
         if (!_quiet) context.Console.Out.Write("Image resized.\n");
         return 0;

@@ -1,51 +1,43 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Runtime.InteropServices;
+using Varve.Graph;
 
 namespace Varve.Cli.Output;
 
 /// <summary>Progress of a long command: the reference's <c>    (12.34/100%)</c> on one line, a bar on a terminal, or JSON.</summary>
-/// <remarks>Without <c>-p</c> nothing is printed until the process is sent SIGUSR1: each one prints where things stand.</remarks>
+/// <remarks>Where nothing was asked for, each SIGUSR1 prints where things stand: a line on standard error, as the reference does.</remarks>
 internal sealed class ProgressMeter : IDisposable
 {
     private const double Step = 1;
-    private const int Sigusr1 = 10;
     private static readonly TimeSpan s_pace = TimeSpan.FromMilliseconds(200);
 
     private readonly ToolConsole _console;
     private readonly ProgressStyle _style;
-    private readonly PosixSignalRegistration? _signal;
+    private readonly ProgressSignal? _signal;
     private readonly Lock _lock = new();
     private readonly long _started = Stopwatch.GetTimestamp();
     private readonly ProgressBar? _bar;
+    private BlockGraph? _followed;
     private long _done, _printedAt;
     private double _shown = double.NegativeInfinity;
-    private volatile bool _isAsked;
 
     /// <summary>Starts at nothing done.</summary>
     /// <param name="console">Where it prints.</param>
     /// <param name="style">How.</param>
+    /// <param name="signal">Who asks for a line; null: nobody.</param>
     /// <param name="phase">What is being done, in a word: <c>copy</c>.</param>
-    public ProgressMeter(ToolConsole console, ProgressStyle style, string phase)
+    public ProgressMeter(ToolConsole console, ProgressStyle style, ProgressSignal? signal, string phase)
     {
         _console = console;
         _style = style;
+        _signal = signal;
         Phase = phase;
-        if (style == ProgressStyle.Percent && console.IsTerminal) _bar = new ProgressBar();
-        if (style == ProgressStyle.OnRequest && !OperatingSystem.IsWindows())
-        {
-            _signal = PosixSignalRegistration.Create((PosixSignal)Sigusr1, context =>
-            {
-                context.Cancel = true;
-                _isAsked = true;
-            });
-        }
-
+        if (style == ProgressStyle.Bar || (style == ProgressStyle.Percent && console.IsTerminal)) _bar = new ProgressBar();
         if (style == ProgressStyle.Percent) Print(0, force: false);
     }
 
     /// <summary>What is being done.</summary>
-    public string Phase { get; set; }
+    public string Phase { get; }
 
     /// <summary>How much there is to do, in bytes.</summary>
     public long Total { get; set; }
@@ -62,6 +54,13 @@ internal sealed class ProgressMeter : IDisposable
         lock (_lock) Set(done, Total = total);
     }
 
+    /// <summary>Shows what a graph tells of its long work, until the end.</summary>
+    public void Follow(BlockGraph graph)
+    {
+        _followed = graph;
+        graph.Progressed += Report;
+    }
+
     /// <summary>All of it is done.</summary>
     public void Finish()
     {
@@ -69,12 +68,14 @@ internal sealed class ProgressMeter : IDisposable
         {
             _done = Math.Max(_done, Total);
             Print(100, force: true);
-            if (_style == ProgressStyle.Percent) _console.Out.Write('\n');
-            _console.Out.Flush();
+            if (_style is ProgressStyle.Percent or ProgressStyle.Bar) Write("\n");
         }
     }
 
-    public void Dispose() => _signal?.Dispose();
+    public void Dispose()
+    {
+        if (_followed is not null) _followed.Progressed -= Report;
+    }
 
     private void Set(long done, long total)
     {
@@ -84,26 +85,36 @@ internal sealed class ProgressMeter : IDisposable
 
     private void Print(double percent, bool force)
     {
-        switch (_style)
+        if (_style == ProgressStyle.OnRequest)
         {
-            case ProgressStyle.Json:
-                if (IsDue(force)) _console.WriteError(JsonLine());
-                return;
-            case ProgressStyle.Percent when _bar is not null:
-                if (IsDue(force)) Write(_bar.Line(percent, _done, Stopwatch.GetElapsedTime(_started)));
-                return;
-            case ProgressStyle.Percent when !force && Math.Abs(percent - _shown) < Step:
-            case ProgressStyle.OnRequest when !_isAsked:
-                return;
+            if (_signal?.TakeAsked() == true) _console.WriteError(Percentage(percent) + "\n");
         }
-
-        _isAsked = false;
-        _shown = percent;
-        Write(string.Create(CultureInfo.InvariantCulture, $"    ({percent:0.00}/100%)\r"));
+        else if (_style == ProgressStyle.Json)
+        {
+            if (IsDue(force)) _console.WriteError(JsonLine());
+        }
+        else if (_bar is not null)
+        {
+            if (IsDue(force)) Write(_bar.Line(percent, _done, Stopwatch.GetElapsedTime(_started)));
+        }
+        else if (_style == ProgressStyle.Percent && (force || Math.Abs(percent - _shown) >= Step))
+        {
+            _shown = percent;
+            Write(Percentage(percent) + "\r");
+        }
     }
 
+    private static string Percentage(double percent) => string.Create(CultureInfo.InvariantCulture, $"    ({percent:0.00}/100%)");
+
+    /// <summary><c>-p</c> is the reference's, and writes where it does; what is ours keeps out of a command's output.</summary>
     private void Write(string text)
     {
+        if (_style == ProgressStyle.Bar)
+        {
+            _console.WriteError(text);
+            return;
+        }
+
         _console.Out.Write(text);
         _console.Out.Flush();
     }

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace Varve.Tests.Cli;
 
-/// <summary>The options of <c>convert</c> one by one, and progress in JSON of every verb that has progress.</summary>
+/// <summary>The options of <c>convert</c> one by one.</summary>
 public sealed class ConvertOptionTests : IDisposable
 {
     private readonly BothTools _tools = new();
@@ -44,29 +44,6 @@ public sealed class ConvertOptionTests : IDisposable
         await _tools.SameDataAsync("t.q", "qcow2");
         ToolRun info = await ToolRun.ReferenceAsync("qemu-img", "info", "--output=json", _tools["t.q"]);
         Assert.Equal("b", (string?)JsonNode.Parse(info.Output)!["format-specific"]!["data"]!["bitmaps"]![0]!["name"]);
-    }
-
-    [Theory]
-    [InlineData("amend -o refcount_bits=64 @a.q", "amend")]
-    [InlineData("amend -o compat=0.10,lazy_refcounts=off @top.q", "amend")]
-    [InlineData("commit @top.q", "commit")]
-    [InlineData("compare @a.q @a2.q", "compare")]
-    [InlineData("convert -O raw @a.q @t.raw", "copy")]
-    [InlineData("dd -O raw if=@a.q of=@t.raw", "copy")]
-    [InlineData("rebase -b @base.q -F qcow2 @top.q", "rebase")]
-    public async Task Progress_is_told_in_JSON_by_every_verb_that_tells_it(string line, string phase)
-    {
-        await PrepareAsync();
-        ToolRun run = await _tools.RunOursAsync(line, "--progress=json");
-        Assert.Equal(0, run.ExitCode);
-        foreach (string told in run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-        {
-            JsonObject progress = JsonNode.Parse(told)!.AsObject();
-            Assert.Equal(["bytes", "total", "rate", "phase"], progress.Select(p => p.Key));
-            Assert.Equal(phase, (string?)progress["phase"]);
-        }
-
-        Assert.NotEqual("", run.Error);
     }
 
     private Task PrepareAsync() => _tools.PrepareAsync(

@@ -192,8 +192,11 @@ internal sealed partial class Qcow2Check
     {
         // Harmless to correct whenever all refcounts are right, so that a repair of leaks does it too then.
         bool repairs = RepairsErrors || (_repair == CheckRepair.Leaks && _result is { CheckErrors: 0, Corruptions: 0, Leaks: 0 });
+        long left = _header.L1Size;
         await foreach ((long index, ulong raw) in ReadTableAsync(_header.L1Table.Value, _header.L1Size, cancellationToken).ConfigureAwait(false))
         {
+            Advance(1);
+            left--;
             var entry = new L1Entry(raw);
             if (!entry.IsAllocated) continue;
             if (await TryGetRefcountAsync(entry.Table.Value, cancellationToken).ConfigureAwait(false) is not { } refcount) continue;
@@ -206,6 +209,8 @@ internal sealed partial class Qcow2Check
             if (entry.Table.Value >= _fileLength) continue;
             await CheckCopiedFlagsOfL2Async(entry.Table.Value, repairs, cancellationToken).ConfigureAwait(false);
         }
+
+        Advance(left);
     }
 
     private async ValueTask CheckCopiedFlagsOfL2Async(long table, bool repairs, CancellationToken cancellationToken)

@@ -48,8 +48,11 @@ internal sealed partial class Qcow2Check
     private async ValueTask CountL1Async(long offset, long count, bool isActive, CancellationToken cancellationToken)
     {
         Count(offset, count * 8);
+        long left = count;
         await foreach ((_, ulong raw) in ReadTableAsync(offset, count, cancellationToken).ConfigureAwait(false))
         {
+            Advance(1);
+            left--;
             var entry = new L1Entry(raw);
             if (raw == 0) continue;
             if (entry.HasReservedBits) Corruption($"ERROR found L1 entry with reserved bits set: {Hex(raw)}");
@@ -62,6 +65,8 @@ internal sealed partial class Qcow2Check
             // A table past the end of the file reads as zeros: nothing is referenced from it.
             if (entry.Table.Value < _fileLength) await CountL2Async(entry.Table.Value, isActive, cancellationToken).ConfigureAwait(false);
         }
+
+        Advance(left);
     }
 
     private async ValueTask CountL2Async(long offset, bool isActive, CancellationToken cancellationToken)

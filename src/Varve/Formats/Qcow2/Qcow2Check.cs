@@ -68,6 +68,7 @@ internal sealed partial class Qcow2Check
 
     private async ValueTask CountAllAsync(CancellationToken cancellationToken)
     {
+        PlanWalk();
         Count(0, ClusterSize);
         await CountL1Async(_header.L1Table.Value, _header.L1Size, isActive: true, cancellationToken).ConfigureAwait(false);
         await CountSnapshotsAsync(cancellationToken).ConfigureAwait(false);

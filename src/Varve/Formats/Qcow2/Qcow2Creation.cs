@@ -38,6 +38,7 @@ internal sealed class Qcow2Creation
         for (long i = 0; i < _layout.L2Tables; i++)
         {
             long table = i;
+            _file.Node.Graph.OnProgress(table, _layout.L2Tables);
             await WriteTableAsync(
                 _layout.L2Table(table), _layout.ClusterSize, (bytes, first) => FillL2(bytes, table, first), cancellationToken).ConfigureAwait(false);
         }

@@ -148,8 +148,9 @@ internal sealed partial class Qcow2Image
     /// <summary>Gives clusters to a range that has none and is not yet, or no longer, anybody's to read.</summary>
     private async ValueTask PreallocateAsync(long start, long end, PreallocationMode mode, CancellationToken cancellationToken)
     {
-        while (start < end)
+        for (long first = start; start < end;)
         {
+            Graph.OnProgress(start - first, end - first);
             Mapping mapping = await MapAsync(start, end - start, cancellationToken).ConfigureAwait(false);
             Reservation? reservation = mapping is { Kind: MappingKind.Data, IsCopied: true }
                 ? null

@@ -45,6 +45,7 @@ internal static class Qcow2Measure
         long count = 0;
         for (long offset = 0; offset < source.Length;)
         {
+            source.Node.Graph.OnProgress(offset, source.Length);
             BlockRun run = await source.RunAsync(
                 static (node, at, token) => ChainStatus.AboveAsync(node, bottom: null, at, node.Length - at, precise: true, token), offset, cancellationToken)
                 .ConfigureAwait(false);

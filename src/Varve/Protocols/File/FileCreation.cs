@@ -21,7 +21,7 @@ internal static class FileCreation
     ];
 
     /// <summary>Makes an empty file of a size. A file that is there is emptied, unless another process uses it. Blocks.</summary>
-    public static void Create(FdSets fdSets, JsonObject options)
+    public static void Create(BlockGraph graph, JsonObject options)
     {
         string filename = (string?)options["filename"] ?? throw Missing("filename");
         ulong size = SizeOf(options, "size") ?? throw Missing("size");
@@ -30,7 +30,7 @@ internal static class FileCreation
         if (extentSizeHint > uint.MaxValue) throw new BlockException(BlockErrorKind.Invalid, "Extent size hint is too large");
         if (size > long.MaxValue) throw BlockException.FromErrno(Errno.EFBIG, "Could not resize file");
 
-        using HostFile file = HostFile.Create(filename, fdSets);
+        using HostFile file = HostFile.Create(filename, graph.FdSets);
         const BlockPermissions Used = BlockPermissions.Write | BlockPermissions.Resize, Unshared = BlockPermissions.Resize;
         var locks = new ImageLocks(file, filename, isRequired: false);
         try
@@ -40,7 +40,7 @@ internal static class FileCreation
             FileSpace.Resize(file, 0, PreallocationMode.Off);
             if ((bool?)options["nocow"] ?? false) file.DisableCopyOnWrite();
             if (extentSizeHint != 0) file.ExtentSizeHint = (uint)extentSizeHint;
-            FileSpace.Resize(file, (long)size, preallocation);
+            FileSpace.Resize(file, (long)size, preallocation, graph.OnProgress);
         }
         finally
         {

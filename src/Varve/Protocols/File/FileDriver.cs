@@ -108,7 +108,7 @@ internal class FileDriver : BlockDriver
     }
 
     public override async ValueTask CreateAsync(BlockGraph graph, JsonObject options, CancellationToken cancellationToken)
-        => await BlockingThreads.Shared.RunAsync(() => FileCreation.Create(graph.FdSets, options)).ConfigureAwait(false);
+        => await BlockingThreads.Shared.RunAsync(() => FileCreation.Create(graph, options)).ConfigureAwait(false);
 
     private static FileEngine EngineOf(string? aio, NodeSettings settings) => aio switch
     {

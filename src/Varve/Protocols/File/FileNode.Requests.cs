@@ -69,7 +69,7 @@ internal sealed partial class FileNode
         }
 
         HostFile file = _file;
-        await BlockingThreads.Shared.RunAsync(() => FileSpace.Resize(file, length, preallocation)).ConfigureAwait(false);
+        await BlockingThreads.Shared.RunAsync(() => FileSpace.Resize(file, length, preallocation, Graph.OnProgress)).ConfigureAwait(false);
         Volatile.Write(ref _length, length);
         Interlocked.Increment(ref _written);
     }

@@ -10,8 +10,12 @@ internal static class FileSpace
     private const int FirstBlock = 4096;
 
     /// <summary>Grows or shrinks a file. When it throws, a file that was to grow is as long as before. Blocks.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="length">How long it becomes.</param>
+    /// <param name="preallocation">What is made ready.</param>
+    /// <param name="progress">Called with the bytes written, of so many.</param>
     /// <exception cref="BlockException">The texts are the reference's.</exception>
-    public static void Resize(HostFile file, long length, PreallocationMode preallocation)
+    public static void Resize(HostFile file, long length, PreallocationMode preallocation, Action<long, long>? progress = null)
     {
         long before = file.Length;
         if (preallocation == PreallocationMode.Metadata)
@@ -43,7 +47,7 @@ internal static class FileSpace
             else
             {
                 Try("Could not resize file", () => file.SetLength(length));
-                Try("Could not write zeros for preallocation", () => WriteZeros(file, before, length - before));
+                Try("Could not write zeros for preallocation", () => WriteZeros(file, before, length - before, progress));
                 Try("Could not flush file to disk", file.Flush);
             }
         }
@@ -54,16 +58,16 @@ internal static class FileSpace
         }
     }
 
-    private static void WriteZeros(HostFile file, long offset, long length)
+    private static void WriteZeros(HostFile file, long offset, long length, Action<long, long>? progress = null)
     {
         using IOBuffer zeros = IOBuffer.Rent(IOBuffer.MaxTransfer);
         zeros.Span.Clear();
-        while (length > 0)
+        for (long done = 0; done < length;)
         {
-            int piece = (int)Math.Min(length, zeros.Span.Length);
-            file.Write(zeros.Span[..piece], offset);
-            offset += piece;
-            length -= piece;
+            int piece = (int)Math.Min(length - done, zeros.Span.Length);
+            file.Write(zeros.Span[..piece], offset + done);
+            done += piece;
+            progress?.Invoke(done, length);
         }
     }
 
