@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Filters.CopyOnRead;
 using Varve.Formats.Qcow2;
 using Varve.Formats.Raw;
 using Varve.Graph;
@@ -14,7 +15,7 @@ internal sealed class MemoryImage : IAsyncDisposable
     private MemoryImage()
     {
         Memory = new MemoryDriver();
-        Graph = new BlockGraph(new BlockDrivers([Memory, _driver, new RawDriver()]));
+        Graph = new BlockGraph(new BlockDrivers([Memory, _driver, new RawDriver(), new CopyOnReadDriver()]));
     }
 
     public MemoryDriver Memory { get; }
@@ -52,7 +53,8 @@ internal sealed class MemoryImage : IAsyncDisposable
     }
 
     /// <summary>Opens the image and holds a writable backend at it.</summary>
-    public async Task<OpenedImage> OpenAsync(bool readOnly = false, bool forCheck = false, string name = "image", JsonObject? backing = null, JsonObject? options = null)
+    public async Task<OpenedImage> OpenAsync(bool readOnly = false, bool forCheck = false, string name = "image", JsonObject? backing = null, JsonObject? options = null,
+        bool mayResize = true)
     {
         options ??= [];
         options["driver"] = "qcow2";
@@ -63,16 +65,17 @@ internal sealed class MemoryImage : IAsyncDisposable
         if (backing is not null) options["backing"] = backing;
         using IDisposable held = await Graph.ControlLock.EnterAsync();
         BlockNode node = await Graph.OpenNodeAsync(options, new OpenContext { ForCheck = forCheck, NoBacking = forCheck });
-        BlockBackend backend = await Graph.OpenBackendAsync(
-            node, readOnly ? BlockPermissions.ConsistentRead : BlockPermissions.ConsistentRead | BlockPermissions.Write | BlockPermissions.Resize, BlockPermissions.All);
+        BlockPermissions needed = readOnly ? BlockPermissions.ConsistentRead : BlockPermissions.ConsistentRead | BlockPermissions.Write;
+        if (mayResize && !readOnly) needed |= BlockPermissions.Resize;
+        BlockBackend backend = await Graph.OpenBackendAsync(node, needed, BlockPermissions.All);
         await Graph.ReleaseAsync(node);
         return new OpenedImage(this, (Qcow2Image)node, backend);
     }
 
     /// <summary>Checks what the file holds now; returns the driver's lines.</summary>
-    public async Task<(CheckResult Result, List<string> Lines)> CheckAsync(CheckRepair repair = CheckRepair.None)
+    public async Task<(CheckResult Result, List<string> Lines)> CheckAsync(CheckRepair repair = CheckRepair.None, JsonObject? options = null)
     {
-        await using OpenedImage opened = await OpenAsync(readOnly: repair == CheckRepair.None, forCheck: true);
+        await using OpenedImage opened = await OpenAsync(readOnly: repair == CheckRepair.None, forCheck: true, options: options);
         var lines = new LineList();
         return (await opened.Node.CheckAsync(repair, lines, default), lines.Lines);
     }
