@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 
@@ -11,7 +10,7 @@ internal sealed partial class Qcow2Check
 {
     private const string AdviceToRepair = "with qemu-img check -r all";
 
-    private readonly List<SnapshotEntry> _snapshots = [];
+    private List<SnapshotEntry> _snapshots = [];
     private long _snapshotTableBytes;
     private long _snapshotRepairs;
     private bool _areEntriesChanged;    // others than those cut off behind the last that remains
@@ -28,39 +27,9 @@ internal sealed partial class Qcow2Check
         {
             int tooMany = count - Qcow2Header.MaxSnapshotCount;
             Discard(tooMany, $"Discarding {tooMany} overhanging snapshots", "ERROR snapshot table too large", $"all {tooMany} overhanging snapshots");
-            count = Qcow2Header.MaxSnapshotCount;
         }
 
-        long cutBytes = 0;      // what the table will be shorter without extra data that is too long
-        for (int i = 0; i < count; i++)
-        {
-            long start = Align.Up(_snapshotTableBytes, 8);
-            if (_header.SnapshotTable.Value + start >= _file.Length && count - i > SnapshotEntry.MaxBehindFile)
-            {
-                Discard(
-                    count - i,
-                    $"Discarding {count - i} overhanging snapshots (beyond the end of the file)",
-                    $"ERROR failed to read the snapshot table: Snapshot table entry {i} lies beyond the end of the file",
-                    $"all {count - i} overhanging snapshots");
-                break;
-            }
-
-            (SnapshotEntry entry, long size) = await ReadSnapshotAsync(i, _header.SnapshotTable.Value + start, cancellationToken).ConfigureAwait(false);
-            cutBytes += size - entry.StoredSize;
-            if (start + size - cutBytes > SnapshotEntry.MaxTableBytes)
-            {
-                Discard(
-                    count - i,
-                    $"Discarding {count - i} overhanging snapshots (snapshot table is too big)",
-                    "ERROR failed to read the snapshot table: Snapshot table is too big",
-                    $"all {count - i} overhanging snapshots");
-                break;
-            }
-
-            _snapshots.Add(entry);
-            _snapshotTableBytes = start + size;
-        }
-
+        (_snapshots, _snapshotTableBytes) = await SnapshotTableReader.ReadAsync(_file, _header, Discard, cancellationToken).ConfigureAwait(false);
         if (_header.Version < 3) return;
         for (int i = 0; i < _snapshots.Count; i++)
         {
@@ -78,29 +47,10 @@ internal sealed partial class Qcow2Check
         }
     }
 
-    /// <summary>Reads one entry, without extra data that is too long, and the bytes it takes in the table, padding left out.</summary>
-    private async ValueTask<(SnapshotEntry Entry, long Size)> ReadSnapshotAsync(int index, long offset, CancellationToken cancellationToken)
+    private void Discard(SnapshotTableFault fault)
     {
-        byte[] fixedPart = new byte[SnapshotEntry.FixedSize];
-        await _file.ReadAsync(offset, fixedPart, cancellationToken).ConfigureAwait(false);
-        SnapshotHead head = SnapshotHead.Read(fixedPart);
-        if (head.ExtraSize > SnapshotEntry.MaxExtraSize)
-        {
-            Discard(
-                1,
-                $"Discarding too much extra metadata in snapshot table entry {index} ({head.ExtraSize} > {SnapshotEntry.MaxExtraSize})",
-                $"ERROR failed to read the snapshot table: Too much extra metadata in snapshot table entry {index}",
-                "this extra metadata");
-            _areEntriesChanged = true;
-        }
-
-        int extraSize = (int)Math.Min(head.ExtraSize, SnapshotEntry.MaxExtraSize), namesAt = SnapshotEntry.FixedSize + extraSize;
-        byte[] bytes = new byte[namesAt + head.IdSize + head.NameSize];
-        fixedPart.CopyTo(bytes, 0);
-        SnapshotHead.SetExtraSize(bytes, extraSize);
-        await _file.ReadAsync(offset + SnapshotEntry.FixedSize, bytes.AsMemory(SnapshotEntry.FixedSize, extraSize), cancellationToken).ConfigureAwait(false);
-        await _file.ReadAsync(offset + SnapshotEntry.FixedSize + head.ExtraSize, bytes.AsMemory(namesAt), cancellationToken).ConfigureAwait(false);
-        return (SnapshotEntry.Read(bytes), SnapshotEntry.FixedSize + head.ExtraSize + head.IdSize + head.NameSize);
+        Discard(fault.Count, fault.Repair, $"ERROR failed to read the snapshot table: {fault.Message}", fault.Removable);
+        _areEntriesChanged |= fault.IsInEntry;
     }
 
     private void Discard(int count, string repair, string error, string what)

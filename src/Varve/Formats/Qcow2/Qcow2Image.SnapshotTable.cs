@@ -16,72 +16,15 @@ internal sealed partial class Qcow2Image
     /// <summary>Where the L2 tables of snapshots lie, if those are guarded (<c>overlap-check.inactive-l2</c>).</summary>
     private HashSet<long> _inactiveTables = [];
 
-    /// <summary>Reads the table. Nothing the entries lead to is read here.</summary>
+    /// <summary>Reads the table.</summary>
     /// <exception cref="BlockException">It cannot be read: memory knows what it knew before, or the next table would be written without it.</exception>
     private async ValueTask ReadSnapshotsAsync(bool forCheck, CancellationToken cancellationToken)
     {
-        (List<SnapshotEntry>, long) before = (_snapshots, _snapshotTableBytes);
-        try
-        {
-            await ReadSnapshotEntriesAsync(forCheck, cancellationToken).ConfigureAwait(false);
-        }
-        catch
-        {
-            (_snapshots, _snapshotTableBytes) = before;
-            throw;
-        }
-    }
+        (_snapshots, _snapshotTableBytes) = _header.IsSnapshotTableValid
+            ? await SnapshotTableReader.ReadAsync(_file.Node, _header, forCheck ? _ => { } : Refuse, cancellationToken).ConfigureAwait(false)
+            : ([], 0);      // what is wrong then is for the check to report, here and above
 
-    private async ValueTask ReadSnapshotEntriesAsync(bool forCheck, CancellationToken cancellationToken)
-    {
-        (_snapshots, _snapshotTableBytes) = ([], 0);
-        byte[] bytes = new byte[SnapshotEntry.FixedSize];
-        long start = _header.SnapshotTable.Value, offset = start;
-        if (!_header.IsSnapshotTableValid) return;
-        for (int i = 0; i < Math.Min(_header.SnapshotCount, Qcow2Header.MaxSnapshotCount); i++)
-        {
-            if (offset >= _file.Node.Length && _header.SnapshotCount - i > SnapshotEntry.MaxBehindFile)
-            {
-                if (forCheck) return;
-                throw new BlockException(BlockErrorKind.Corrupt, $"Snapshot table entry {i} lies beyond the end of the file")
-                {
-                    NodeName = NodeName,
-                    Hint = $"You can force-remove all {_header.SnapshotCount - i} overhanging snapshots with qemu-img check -r all",
-                };
-            }
-
-            await _file.Node.ReadAsync(offset, bytes.AsMemory(0, SnapshotEntry.FixedSize), cancellationToken).ConfigureAwait(false);
-            SnapshotHead head = SnapshotHead.Read(bytes);
-            bool isTooLong = head.ExtraSize > SnapshotEntry.MaxExtraSize;
-            if (!forCheck && isTooLong)
-            {
-                throw new BlockException(BlockErrorKind.Unsupported, $"Too much extra metadata in snapshot table entry {i}")
-                {
-                    NodeName = NodeName,
-                    Hint = "You can force-remove this extra metadata with qemu-img check -r all",
-                };
-            }
-
-            if (offset + head.Size - start > SnapshotEntry.MaxTableBytes)
-            {
-                if (forCheck) return;   // what comes is for the check to report
-                throw new BlockException(BlockErrorKind.TooLarge, "Snapshot table is too big")
-                {
-                    NodeName = NodeName,
-                    Hint = $"You can force-remove all {_header.SnapshotCount - i} overhanging snapshots with qemu-img check -r all",
-                };
-            }
-
-            if (!isTooLong)
-            {
-                if (bytes.Length < head.Size) Array.Resize(ref bytes, (int)head.Size);
-                await _file.Node.ReadAsync(offset, bytes.AsMemory(0, (int)head.Size), cancellationToken).ConfigureAwait(false);
-                _snapshots.Add(SnapshotEntry.Read(bytes));
-            }
-
-            offset += head.Size;
-            _snapshotTableBytes = offset - start;
-        }
+        void Refuse(SnapshotTableFault fault) => throw new BlockException(fault.Kind, fault.Message) { NodeName = NodeName, Hint = fault.Hint };
     }
 
     /// <summary>Notes where the snapshot table and the snapshots' L1 tables lie. Needs the table lock.</summary>
