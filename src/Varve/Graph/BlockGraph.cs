@@ -15,6 +15,7 @@ internal sealed partial class BlockGraph : IAsyncDisposable
     private readonly Dictionary<string, BlockNode> _nodes = new(StringComparer.Ordinal);
     private readonly LinkedList<BlockNode> _newestFirst = new();
     private int _generatedNames;
+    private long _chainVersion;
 
     public BlockGraph(BlockDrivers? drivers = null, TimeProvider? time = null)
     {
@@ -53,7 +54,16 @@ internal sealed partial class BlockGraph : IAsyncDisposable
     /// <summary>Counts changes of edges; caches of chain-wide facts compare it.</summary>
     public int Version { get; private set; }
 
-    internal void OnChanged() => Version++;
+    /// <summary>Counts what may change which image of a chain has a range. Any thread.</summary>
+    internal long ChainVersion => Volatile.Read(ref _chainVersion);
+
+    internal void OnChanged()
+    {
+        Version++;
+        OnChainChanged();
+    }
+
+    internal void OnChainChanged() => Interlocked.Increment(ref _chainVersion);
 
     /// <summary>A name nobody uses, as the reference generates them: <c>#block</c> and a number.</summary>
     public string GenerateNodeName()

@@ -16,6 +16,7 @@ internal abstract partial class BlockNode : IBlockParent
 {
     private readonly List<BlockChild> _children = [];
     private readonly List<BlockChild> _parents = [];
+    private volatile bool _isBacking;
 
     protected BlockNode(NodeOpening opening)
     {
@@ -182,9 +183,23 @@ internal abstract partial class BlockNode : IBlockParent
         OnChildrenChanged();
     }
 
-    internal void AddParent(BlockChild edge) => _parents.Add(edge);
+    internal void AddParent(BlockChild edge)
+    {
+        _parents.Add(edge);
+        _isBacking = _parents.Exists(e => (e.Role & ChildRole.Cow) != 0);
+    }
 
-    internal void RemoveParent(BlockChild edge) => _parents.Remove(edge);
+    internal void RemoveParent(BlockChild edge)
+    {
+        _parents.Remove(edge);
+        _isBacking = _parents.Exists(e => (e.Role & ChildRole.Cow) != 0);
+    }
+
+    /// <summary>Drivers call it when what they have of their content, as against what they leave to their backing image, has changed.</summary>
+    protected void OnAllocationChanged()
+    {
+        if (_isBacking) Graph.OnChainChanged();
+    }
 
     public override string ToString() => $"{NodeName} ({Driver.Name})";
 }

@@ -52,7 +52,14 @@ internal sealed partial class L2Cache
     private readonly int _clusterBits, _l2Bits, _sliceEntryBits, _subclusterBits;
     private readonly bool _hasSubclusters, _hasDataFile;
 
-    public L2Cache(Qcow2Header header, ResidentTable l1, TableCache slices)
+    private readonly Action _onChanged;
+    private ResidentTable _l1;
+
+    /// <param name="header">The image's shape.</param>
+    /// <param name="l1">The active L1 table.</param>
+    /// <param name="slices">The cache of L2 tables.</param>
+    /// <param name="onChanged">Called when what the image has changes.</param>
+    public L2Cache(Qcow2Header header, ResidentTable l1, TableCache slices, Action onChanged)
     {
         _clusterBits = header.ClusterBits;
         _l2Bits = _clusterBits - header.L2EntryBits;
@@ -60,12 +67,21 @@ internal sealed partial class L2Cache
         _subclusterBits = _clusterBits - SubclusterMap.CountBits;
         _hasSubclusters = header.HasSubclusters;
         _hasDataFile = header.HasDataFile;
-        L1 = l1;
+        _l1 = l1;
+        _onChanged = onChanged;
         Slices = slices;
     }
 
     /// <summary>The active L1 table; replaced when it moves.</summary>
-    public ResidentTable L1 { get; set; }
+    public ResidentTable L1
+    {
+        get => _l1;
+        set
+        {
+            _l1 = value;
+            _onChanged();
+        }
+    }
 
     public TableCache Slices { get; }
 
@@ -98,6 +114,7 @@ internal sealed partial class L2Cache
 
     public void Set(TableSlice slice, int index, ExtendedL2Entry entry)
     {
+        _onChanged();
         if (_hasSubclusters)
         {
             entry.WriteTo(slice.Bytes.AsSpan(index * ExtendedL2Entry.Size));

@@ -117,9 +117,10 @@ internal sealed partial class Qcow2Image
         await ReadInactiveTablesAsync(cancellationToken).ConfigureAwait(false);
         lock (TableLock)
         {
-            _l2 = new L2Cache(_header, l1, slices);
+            _l2 = new L2Cache(_header, l1, slices, OnAllocationChanged);
             _allocator = allocator;
             MapAllMetadata();
+            OnAllocationChanged();
         }
     }
 

@@ -97,6 +97,8 @@ internal sealed partial class Qcow2Image
             {
                 if (_l2.L1[i] != entries[i]) _l2.L1[i] = entries[i];
             }
+
+            OnAllocationChanged();
         }
     }
 

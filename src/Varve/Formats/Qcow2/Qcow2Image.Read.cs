@@ -14,7 +14,10 @@ internal sealed partial class Qcow2Image
         lock (TableLock)
         {
             Mapping mapping = _l2.Lookup(offset, buffer.Length);
-            if (mapping.Kind != MappingKind.Data || mapping.Length != buffer.Length) goto pieces;
+            if (mapping.Length != buffer.Length) goto pieces;
+            if (mapping.Kind == MappingKind.Unallocated && BackingChild is not null) goto below;
+            if (mapping.Kind is MappingKind.Unallocated or MappingKind.ZeroPlain or MappingKind.ZeroAllocated) goto zeros;
+            if (mapping.Kind != MappingKind.Data) goto pieces;
             host = mapping.Host;
             ticket = Reclaim.Enter();
         }
@@ -25,7 +28,7 @@ internal sealed partial class Qcow2Image
             ValueTask announced = _file.Node.DebugEventAsync(BlkdebugEvent.ReadAio);
             read = announced.IsCompletedSuccessfully
                 ? _data.Node.ReadAsync(host, buffer, cancellationToken)
-                : ReadAnnouncedAsync(announced, host, buffer, cancellationToken);
+                : ReadAnnouncedAsync(announced, _data.Node, host, buffer, cancellationToken);
         }
         catch
         {
@@ -39,15 +42,30 @@ internal sealed partial class Qcow2Image
         Reclaim.Exit(ticket);
         return default;
 
+    below:
+        // Whatever becomes of this image's clusters meanwhile, nothing of them is read: no ticket.
+        if (offset + buffer.Length <= Length && _below.TryFind(BackingChild.Node, offset, buffer.Length) is { } holder)
+        {
+            ValueTask announced = _file.Node.DebugEventAsync(BlkdebugEvent.ReadBackingAio);
+            return announced.IsCompletedSuccessfully
+                ? holder.ReadAsync(offset, buffer, cancellationToken)
+                : ReadAnnouncedAsync(announced, holder, offset, buffer, cancellationToken);
+        }
+
     pieces:
         return ReadPiecesAsync(offset, buffer, cancellationToken);
+
+    zeros:
+        buffer.Span.Clear();
+        return default;
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask ReadAnnouncedAsync(ValueTask announced, long host, Memory<byte> buffer, CancellationToken cancellationToken)
+    private static async ValueTask ReadAnnouncedAsync(
+        ValueTask announced, BlockNode node, long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         await announced.ConfigureAwait(false);
-        await _data.Node.ReadAsync(host, buffer, cancellationToken).ConfigureAwait(false);
+        await node.ReadAsync(offset, buffer, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Ends a request's use of its mapping when its I/O ends.</summary>
@@ -102,7 +120,8 @@ internal sealed partial class Qcow2Image
                     break;
                 case MappingKind.Unallocated when BackingChild is { } backing && offset < Length:
                     await _file.Node.DebugEventAsync(BlkdebugEvent.ReadBackingAio).ConfigureAwait(false);
-                    await backing.Node.ReadAsync(offset, piece, cancellationToken).ConfigureAwait(false);
+                    BlockNode holder = await _below.FindAsync(backing.Node, offset, piece.Length, cancellationToken).ConfigureAwait(false);
+                    await holder.ReadAsync(offset, piece, cancellationToken).ConfigureAwait(false);
                     break;
                 default:
                     piece.Span.Clear();

@@ -22,6 +22,7 @@ internal sealed partial class Qcow2Image
         if (length < oldLength)
         {
             await UpdateHeaderAsync(h => h with { VirtualSize = length }, cancellationToken).ConfigureAwait(false);
+            OnAllocationChanged();
             await GiveUpBehindAsync(length, cancellationToken).ConfigureAwait(false);
             await TruncateFileAsync(cancellationToken).ConfigureAwait(false);
             if (HasDataFile) await _data.Node.ResizeAsync(length, PreallocationMode.Off, cancellationToken).ConfigureAwait(false);
@@ -49,6 +50,7 @@ internal sealed partial class Qcow2Image
 
         await WritebackAsync(WritebackScope.Flush, cancellationToken).ConfigureAwait(false);
         await UpdateHeaderAsync(h => h with { VirtualSize = length }, cancellationToken).ConfigureAwait(false);
+        OnAllocationChanged();
     }
 
     private void RefuseResize(long length, PreallocationMode preallocation)

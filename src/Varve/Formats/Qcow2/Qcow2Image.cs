@@ -25,7 +25,9 @@ internal sealed partial class Qcow2Image : BlockNode
     private ClusterCompressor _compressor = null!;
     private ITimer? _cleaning;
 
-    public Qcow2Image(NodeOpening opening) : base(opening) { }
+    private readonly ChainIndex _below;
+
+    public Qcow2Image(NodeOpening opening) : base(opening) => _below = new ChainIndex(this);
 
     /// <summary>The fixed part of the header, as memory knows it.</summary>
     internal Qcow2Header Header => _header;
