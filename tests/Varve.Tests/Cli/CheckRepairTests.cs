@@ -81,6 +81,16 @@ public sealed class CheckRepairTests : IDisposable
     }
 
     [Fact]
+    public async Task A_snapshot_whose_tables_lie_behind_the_end_of_the_file_is_not_applied()
+    {
+        (string image, long table) = await MakeWithSnapshotsAsync();
+        await PokeAsync(image, table, 1UL << 40, 8);
+        ToolRun applied = await ToolRun.ImgAsync("snapshot", "-a", "a", image);
+        Assert.Equal(1, applied.ExitCode);
+        Assert.Contains("Snapshot L1 table lies beyond the end of the file", applied.Error);
+    }
+
+    [Fact]
     public async Task A_name_ends_at_its_first_NUL()
     {
         (string image, _) = await MakeWithSnapshotsAsync();

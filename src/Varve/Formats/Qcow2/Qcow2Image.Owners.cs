@@ -136,6 +136,12 @@ internal sealed partial class Qcow2Image
     private async ValueTask<ulong[]> ReadSnapshotL1Async(SnapshotEntry entry, CancellationToken cancellationToken)
     {
         if (WrongL1Of(entry) is { } wrong) throw new BlockException(BlockErrorKind.Corrupt, wrong) { NodeName = NodeName, Errno = Errno.EINVAL };
+        if (entry.L1Table.Value + (entry.L1Size * L1EntryBytes) > Align.Up(_file.Node.Length, ClusterSize))
+        {
+            // Differs from QEMU: a table that is not there is no table of zeros; a KiB of file would claim 32 MiB of them for each snapshot.
+            throw new BlockException(BlockErrorKind.Corrupt, "Snapshot L1 table lies beyond the end of the file") { NodeName = NodeName, Errno = Errno.EINVAL };
+        }
+
         ResidentTable table = await ReadTableAsync(entry.L1Table, (int)entry.L1Size, cancellationToken).ConfigureAwait(false);
         var entries = new ulong[table.Count];
         for (int i = 0; i < entries.Length; i++) entries[i] = table[i];
