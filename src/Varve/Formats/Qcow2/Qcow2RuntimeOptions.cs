@@ -105,6 +105,12 @@ internal sealed record Qcow2RuntimeOptions
 
         if (l2 / entry > int.MaxValue) throw Invalid("L2 cache size too big");
         if (refcount / clusterSize > int.MaxValue) throw Invalid("Refcount cache size too big");
+        // Slices are rented as they are needed, so this would fail much later: with data to be written and no room for their table.
+        if (Math.Max(l2, refcount) > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)
+        {
+            throw new BlockException(BlockErrorKind.Io, "Could not allocate metadata caches") { Errno = Errno.ENOMEM };
+        }
+
         return (Math.Max(l2, MinL2Entries * entry), (int)entry, Math.Max(refcount, minRefcount));
     }
 

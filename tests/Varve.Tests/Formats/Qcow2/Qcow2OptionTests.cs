@@ -21,6 +21,7 @@ public sealed class Qcow2OptionTests : IDisposable
     [InlineData("l2-cache-entry-size=3000")]
     [InlineData("l2-cache-entry-size=128k")]
     [InlineData("refcount-cache-size=1P")]
+    [InlineData("refcount-cache-size=100T")]   // not too many entries, but more than there is memory
     [InlineData("cache-clean-interval=4294967296")]
     [InlineData("cache-clean-interval=42")]
     [InlineData("cache-size=x")]
