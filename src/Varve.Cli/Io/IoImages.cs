@@ -21,6 +21,9 @@ internal sealed class IoImages(ToolContext context, IoOutput output)
         },
     };
 
+    /// <summary>Whether images are described by options, as <c>--image-opts</c> has them, and not named.</summary>
+    public bool TakesOptions { get; set; }
+
     /// <summary>Warns of a deprecated form.</summary>
     public void Warn(string text) => output.PrintError($"{context.Console.ProgramName}: warning: {text}\n");
 

@@ -96,7 +96,7 @@ internal sealed class IoTool(ToolConsole console, Stream input)
 
     private async ValueTask<int> RunAsync(ToolContext context, string? file, CancellationToken cancellationToken)
     {
-        var images = new IoImages(context, _output);
+        var images = new IoImages(context, _output) { TakesOptions = _isOptions };
         var engine = new IoEngine(context.Graph, _output, IoCommands.ForTool(images)) { MisalignsBuffers = _misaligns };
         try
         {

@@ -43,6 +43,7 @@ internal sealed class OpenCommand(IoImages images) : IoCommand
         {
             if (option == 'o')
             {
+                if (images.TakesOptions) throw new IoRefusal("--image-opts and 'open -o' are mutually exclusive\n");
                 foreach ((string key, string value) in OptionString.ParsePairs(argument, warn: images.Warn)) options[key] = value;
             }
             else
@@ -51,7 +52,9 @@ internal sealed class OpenCommand(IoImages images) : IoCommand
             }
         });
         if (operands.Count > 1 || (operands.Count == 0 && options.Count == 0 && !HasFlag(arguments))) throw new IoRefusal(Usage);
-        await images.OpenAsync(engine, opening, operands.Count == 0 ? null : operands[0], options, cancellationToken).ConfigureAwait(false);
+        string? file = operands.Count == 0 ? null : operands[0];
+        if (file is not null && images.TakesOptions) (options, file) = (OptionString.Parse(file, warn: images.Warn), null);
+        await images.OpenAsync(engine, opening, file, options, cancellationToken).ConfigureAwait(false);
         return true;
     }
 
