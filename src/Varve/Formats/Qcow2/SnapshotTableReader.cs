@@ -77,6 +77,12 @@ internal static class SnapshotTableReader
 
         int extraSize = (int)Math.Min(head.ExtraSize, SnapshotEntry.MaxExtraSize), namesAt = SnapshotEntry.FixedSize + extraSize;
         byte[] bytes = new byte[namesAt + head.IdSize + head.NameSize];
+        if (extraSize == head.ExtraSize)
+        {
+            await file.ReadAsync(offset, bytes, cancellationToken).ConfigureAwait(false);
+            return (SnapshotEntry.Read(bytes), bytes.Length);
+        }
+
         fixedPart.CopyTo(bytes, 0);
         SnapshotHead.SetExtraSize(bytes, extraSize);
         await file.ReadAsync(offset + SnapshotEntry.FixedSize, bytes.AsMemory(SnapshotEntry.FixedSize, extraSize), cancellationToken).ConfigureAwait(false);
