@@ -186,14 +186,16 @@ internal abstract partial class BlockNode : IBlockParent
     internal void AddParent(BlockChild edge)
     {
         _parents.Add(edge);
-        _isBacking = _parents.Exists(e => (e.Role & ChildRole.Cow) != 0);
+        OnParentsChanged();
     }
 
     internal void RemoveParent(BlockChild edge)
     {
         _parents.Remove(edge);
-        _isBacking = _parents.Exists(e => (e.Role & ChildRole.Cow) != 0);
+        OnParentsChanged();
     }
+
+    private void OnParentsChanged() => _isBacking = _parents.Exists(e => (e.Role & ChildRole.Cow) != 0);
 
     /// <summary>Drivers call it when what they have of their content, as against what they leave to their backing image, has changed.</summary>
     protected void OnAllocationChanged()

@@ -136,7 +136,7 @@ internal sealed partial class Qcow2Image
     private async ValueTask<ulong[]> ReadSnapshotL1Async(SnapshotEntry entry, CancellationToken cancellationToken)
     {
         if (WrongL1Of(entry) is { } wrong) throw new BlockException(BlockErrorKind.Corrupt, wrong) { NodeName = NodeName, Errno = Errno.EINVAL };
-        if (entry.L1Table.Value + (entry.L1Size * L1EntryBytes) > Align.Up(_file.Node.Length, ClusterSize))
+        if (!IsL1InFile(entry))
         {
             // Differs from QEMU: a table that is not there is no table of zeros; a KiB of file would claim 32 MiB of them for each snapshot.
             throw new BlockException(BlockErrorKind.Corrupt, "Snapshot L1 table lies beyond the end of the file") { NodeName = NodeName, Errno = Errno.EINVAL };

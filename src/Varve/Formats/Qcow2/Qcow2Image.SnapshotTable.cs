@@ -49,7 +49,7 @@ internal sealed partial class Qcow2Image
         long guarded = 0;
         foreach (SnapshotEntry entry in _options.OverlapChecks.Includes(MetadataKind.InactiveL2) ? _snapshots : [])
         {
-            if (WrongL1Of(entry) is not null || entry.L1Table.Value + entry.L1Size * 8 > Align.Up(_file.Node.Length, ClusterSize)) continue;
+            if (WrongL1Of(entry) is not null || !IsL1InFile(entry)) continue;
             if ((guarded += entry.L1Size * 8) > MaxGuardedBytes) break;
             foreach (ulong raw in await ReadSnapshotL1Async(entry, cancellationToken).ConfigureAwait(false))
             {
@@ -66,6 +66,9 @@ internal sealed partial class Qcow2Image
             : entry.L1Table.Value < 0 || !Align.Is(entry.L1Table.Value, ClusterSize) || entry.L1Table.Value > long.MaxValue - entry.L1Size * 8
                 ? "Snapshot L1 table offset invalid"
             : null;
+
+    /// <summary>Whether the file reaches to the end of a snapshot's L1 table, which is one that can be.</summary>
+    private bool IsL1InFile(SnapshotEntry entry) => entry.L1Table.Value + (entry.L1Size * L1EntryBytes) <= Align.Up(_file.Node.Length, ClusterSize);
 
     /// <summary>Puts a new table in the place of the old: written and durable, then named by the header, in one sector with what else
     /// the header has to say. Needs the allocator's mutex.</summary>
