@@ -12,8 +12,8 @@ internal sealed record BenchOptions
         Starts each tool, works on whole images, drives fio's nbd engine against each server in turn, streams; --pairs rounds, and prints medians and ratios as a table.
         """;
 
-    /// <summary>The executable that is called as <c>varve daemon</c>; null: this program serves, without a stream measurement.</summary>
-    public string? Server { get; init; }
+    /// <summary>The executable that is measured; null (<c>--self-host</c>): this program serves, and only the servers are measured.</summary>
+    public string? Server { get; init; } = Path.GetFullPath("artifacts/bin/varve");
 
     /// <summary>Rounds: in each, every server does every workload once.</summary>
     public int Pairs { get; init; } = 5;
@@ -34,7 +34,12 @@ internal sealed record BenchOptions
         for (int i = 0; i < args.Length; i++)
         {
             string name = args[i];
-            if (name == "--self-host") continue;
+            if (name == "--self-host")
+            {
+                options = options with { Server = null };
+                continue;
+            }
+
             if (i + 1 == args.Length)
             {
                 error = $"{name}: unknown, or its value is missing";

@@ -10,12 +10,13 @@ internal sealed partial class Workload
     private List<BitmapModel> BitmapsOfTop => expected.Bitmaps.FindAll(b => b.File == machine.TopFile);
 
     /// <summary>Images whose bitmaps were stored, and which nobody writes to any more.</summary>
+    /// <remarks>Nobody stores an inconsistent one: where its removal failed, it may be gone all the same, and closing does not bring it back.</remarks>
     public static void OnClosed(IEnumerable<BitmapModel> bitmaps)
     {
         foreach (BitmapModel bitmap in bitmaps)
         {
             bitmap.Turn();
-            (bitmap.IsSure, bitmap.IsClosed) = (true, !bitmap.IsInconsistent);
+            if (!bitmap.IsInconsistent) bitmap.IsSure = bitmap.IsClosed = true;
         }
     }
 
