@@ -10,9 +10,6 @@ internal sealed partial class Fuzzer(FuzzTarget target, int seed, TimeSpan proce
     /// <summary>One input may take this much processor time, and on a machine that has other things to do so long, if it waits.</summary>
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60), s_waiting = TimeSpan.FromMinutes(15);
 
-    /// <summary>One input may make the product allocate this much: twice the largest table that any format may have, and then some.</summary>
-    private const long AllocationLimit = 256 << 20;
-
     private readonly Coverage _coverage = new();
     private readonly HashSet<string> _endings = new(StringComparer.Ordinal);
     private readonly List<byte[]> _corpus = [];
@@ -69,11 +66,12 @@ internal sealed partial class Fuzzer(FuzzTarget target, int seed, TimeSpan proce
         _began = Stopwatch.GetTimestamp();
         Volatile.Write(ref _current, input);
         _coverage.Begin();
-        long allocated = GC.GetAllocatedBytesForCurrentThread();
         string ending;
         try
         {
+            AllocationLimit.Begin();
             ending = target.Run(input);
+            AllocationLimit.Check();
         }
         catch (BlockException e)
         {
@@ -82,13 +80,6 @@ internal sealed partial class Fuzzer(FuzzTarget target, int seed, TimeSpan proce
         catch (Exception e)
         {
             Report(e.ToString());
-            return false;
-        }
-
-        allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
-        if (allocated > AllocationLimit)
-        {
-            Report($"{allocated} bytes were allocated");
             return false;
         }
 

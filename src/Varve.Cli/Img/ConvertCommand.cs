@@ -117,7 +117,7 @@ internal sealed class ConvertCommand : ImgCommand
             CompressedUnit = _compress ? target.Node.ClusterSize : 0,
             Offloads = _offload,
             IsSalvaging = _salvage,
-            IsTargetZero = _targetIsZero || (!_targetExists && target.Node.BackingChild is null && target.Node.ReadsZeroWhenNew),
+            TargetZeroFrom = TargetZeroFrom(target),
             SkipsBacking = target.Node.BackingChild is not null,
         };
         await copy.RunAsync(cancellationToken).ConfigureAwait(false);
@@ -211,6 +211,13 @@ internal sealed class ConvertCommand : ImgCommand
         string? format = _isTargetOptions ? null : _targetFormat;
         return context.OpenAsync(
             new ImageArgument(name, format, _isTargetOptions) { Settings = settings, MoreOptions = _keySecrets }, cancellationToken);
+    }
+
+    /// <summary>A new target shows zeros where its backing image, if it has one, ends.</summary>
+    private long TargetZeroFrom(BlockBackend target)
+    {
+        if (_targetIsZero) return 0;
+        return !_targetExists && target.Node.ReadsZeroWhenNew ? target.Node.BackingChild?.Node.Length ?? 0 : long.MaxValue;
     }
 
     private static ToolException NotCompressible() => new("Compression not supported for this file format");

@@ -26,7 +26,7 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
     private long _nextTurn;
     private int _source;
     private long _sourceStart;   // where the current source begins in the target
-    private bool _targetReadsZero;
+    private long _targetZeroFrom;
 
     /// <summary>Pieces in flight.</summary>
     public required int Requests { get; init; }
@@ -49,8 +49,8 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
     /// <summary>What cannot be read becomes zeros, with a warning.</summary>
     public required bool IsSalvaging { get; init; }
 
-    /// <summary>The target reads as zeros already.</summary>
-    public required bool IsTargetZero { get; init; }
+    /// <summary>Where the target, as it is, begins to read as zeros until its end; past its end: nobody knows.</summary>
+    public required long TargetZeroFrom { get; init; }
 
     /// <summary>The target has a backing image: what the top layer of a source does not hold is left to it.</summary>
     public required bool SkipsBacking { get; init; }
@@ -59,7 +59,8 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
     public async ValueTask RunAsync(CancellationToken cancellationToken)
     {
         _rate.SetSpeed(BytesPerSecond);
-        _targetReadsZero = IsTargetZero || (!SkipsBacking && Sparse != 0 && await TryZeroTargetAsync(cancellationToken).ConfigureAwait(false));
+        _targetZeroFrom = TargetZeroFrom;
+        if (_targetZeroFrom > 0 && !SkipsBacking && Sparse != 0 && await TryZeroTargetAsync(cancellationToken).ConfigureAwait(false)) _targetZeroFrom = 0;
         using var failure = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var workers = new Task[Requests];
         for (int i = 0; i < workers.Length; i++) workers[i] = WorkAsync(failure);
@@ -316,7 +317,8 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
     {
         if (Sparse != 0)
         {
-            if (!_targetReadsZero) await target.WriteZeroesAsync(offset, length, ZeroFlags.MayUnmap, cancellationToken).ConfigureAwait(false);
+            length = Math.Min(length, _targetZeroFrom - offset);
+            if (length > 0) await target.WriteZeroesAsync(offset, length, ZeroFlags.MayUnmap, cancellationToken).ConfigureAwait(false);
             return;
         }
 

@@ -91,6 +91,7 @@ internal static class Qcow2Use
         for (int step = isCheck ? 20 : 0; step < 20; step++)
         {
             long length = Math.Min(disk.Length, buffer.Length), at = random.NextInt64(Math.Min(disk.Length, 1 << 20) - length + 1);
+            AllocationLimit.Check();
             string last = await EndingAsync(() => StepAsync(disk, node, random, at, length, buffer));
             if (last.Length > 0) ending = last;
         }

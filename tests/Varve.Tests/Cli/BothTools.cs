@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Varve.Tests.Support;
 
 namespace Varve.Tests.Cli;
 
@@ -61,6 +62,9 @@ internal sealed partial class BothTools : IDisposable
         Assert.Equal("Images are identical.\n", compared.Output + compared.Error);
         if (format != "raw") Assert.Equal(0, (await ToolRun.ReferenceAsync("qemu-img", "check", "-f", format, _ours[name])).ExitCode);
     }
+
+    /// <summary>A file of both folders holds the same ranges, wherever it holds them.</summary>
+    public void SameAllocation(string name) => Assert.Equal(ReferenceTool.AllocatedRanges(_reference[name]), ReferenceTool.AllocatedRanges(_ours[name]));
 
     /// <summary>The path of a file in our folder.</summary>
     public string this[string name] => _ours[name];

@@ -34,6 +34,22 @@ public sealed class ConvertOptionTests : IDisposable
         await _tools.SameDataAsync(target, format);
     }
 
+    /// <summary>Version 2 has no zero clusters: what is not allocated is how it says zeros.</summary>
+    [Theory]
+    [InlineData("convert -n -O qcow2 @empty.q @full2.q", "full2.q")]
+    [InlineData("convert -n -O qcow2 @base.q @full2.q", "full2.q")]
+    [InlineData("convert -B @base.q -F qcow2 -o compat=0.10 -O qcow2 @long.q @t.q", "t.q")]
+    [InlineData("convert -B @base.q -F qcow2 -O qcow2 @long.q @t.q", "t.q")]
+    public async Task Zeros_that_need_no_space_take_none(string line, string target)
+    {
+        await PrepareAsync();
+        await _tools.PrepareAsync(
+            "img create -q -f qcow2 -o compat=0.10 @full2.q 2M", "io full2.q write -P 5 0 2M", "img create -q -f qcow2 -b @base.q -F qcow2 @long.q 700M", "io long.q write -P 6 1M 64k");
+        await _tools.SameAsync(line);
+        await _tools.SameDataAsync(target, "qcow2");
+        _tools.SameAllocation(target);
+    }
+
     [Theory]
     [InlineData("convert --bitmaps -O qcow2 @a.q @t.q")]
     [InlineData("convert --bitmaps --skip-broken-bitmaps -O qcow2 @a.q @t.q")]

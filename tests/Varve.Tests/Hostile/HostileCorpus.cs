@@ -61,6 +61,7 @@ public static class HostileCorpus
         yield return Qcow2("a header of odd length", new HostileQcow2().U32(100, 109), Suspicious, "header-length", null);
         yield return Qcow2("an extension longer than the cluster", new HostileQcow2().Extension(0x1234, [], length: uint.MaxValue), Refused, "header-cluster", "Header extension too large");
         yield return Qcow2("an extension that runs into the backing name", new HostileQcow2().Extension(0x1234, [], length: 2000).Backing("x", null), Refused, "header-cluster", "Header extension too large");
+        yield return Qcow2("an extension whose length lies in the backing name", new HostileQcow2().Extension(0x1234, [], length: 0x7FFF_FFFF).Backing("x", null).U64(8, 108), Refused, "header-cluster", "Header extension too large");
         yield return Qcow2("two backing formats", new HostileQcow2().Extension(BackingFormat, "raw").Backing("x", "qcow2"), Suspicious, "extension-twice", Denied);
         yield return Qcow2("clusters of one byte", new HostileQcow2().U32(20, 0), Refused, "header", "Unsupported cluster size: 2^0");
         yield return Qcow2("clusters of 2^63 bytes", new HostileQcow2().U32(20, 63), Refused, "header", "Unsupported cluster size: 2^63");
@@ -125,6 +126,7 @@ public static class HostileCorpus
     {
         yield return Qcow2("65537 snapshots", new HostileQcow2().U32(60, 65537).U64(64, Data), Refused, "limits", "Snapshot table too large");
         yield return Qcow2("65536 snapshots in a small file", new HostileQcow2().U32(60, 65536).U64(64, Data).Put(Data, new byte[Cluster]), Refused, "snapshots-outside-file", "Snapshot table entry 103 lies beyond the end of the file");
+        yield return Qcow2("no snapshots in a table that is not aligned", new HostileQcow2().U64(64, 0x1234_5678_90AB_CDEF), Refused, "limits", "Snapshot table offset invalid");
         yield return Qcow2("a snapshot table that is not aligned", new HostileQcow2().U32(60, 1).U64(64, Data + 8), Refused, "limits", "Snapshot table offset invalid");
         yield return Qcow2("a snapshot table outside the file", new HostileQcow2().U32(60, 1).U64(64, 1UL << 50), Refused, "snapshots-outside-file", null);
         yield return Qcow2("a snapshot table that is the header", new HostileQcow2().U32(60, 1).U64(64, 0), Suspicious, "overlap", null);

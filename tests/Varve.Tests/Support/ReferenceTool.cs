@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json.Nodes;
 
 namespace Varve.Tests.Support;
 
@@ -12,6 +13,11 @@ internal static class ReferenceTool
         Assert.True(exitCode == 0, $"{tool} {string.Join(' ', arguments)} exited with {exitCode}: {output}");
         return output;
     }
+
+    /// <summary>What an image, backing images left out, says it holds or knows to be zeros: <c>START+LENGTH</c> for each range.</summary>
+    public static string AllocatedRanges(string path)
+        => string.Join(' ', JsonNode.Parse(Run("qemu-img", "map", "--output=json", path))!.AsArray()
+            .Where(e => (bool)e!["present"]! && (int)e["depth"]! == 0).Select(e => $"{e!["start"]}+{e["length"]}"));
 
     /// <summary>Runs a tool; returns its exit code and what it printed to both streams.</summary>
     public static (int ExitCode, string Output) TryRun(string tool, params string[] arguments)

@@ -23,11 +23,17 @@ internal sealed partial class Qcow2Image
         Forget,
     }
 
+    /// <summary>Version 2 has none: there zeros are what nothing is allocated for, or data.</summary>
+    private bool HasZeroClusters => _header.Version >= 3;
+
+    /// <summary>Nothing shows through where nothing is allocated: not now, and not when the backing file that the header names is there again.</summary>
+    private bool UnallocatedIsZero => BackingChild is null && RecordedBackingFile is null;
+
     protected override async ValueTask WriteZeroesCoreAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
     {
         if (_isUnusable) throw Unusable();
         if (IsReadOnly) BlockThrow.ReadOnly(this);
-        if (_header.Version < 3) throw new BlockException(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
+        if (!HasZeroClusters && !UnallocatedIsZero) throw NotSupported();
 
         long end = offset + length;
         if (end == Length) end = Align.Up(end, SubclusterSize);   // what lies behind the end of the disk is nobody's
@@ -57,7 +63,7 @@ internal sealed partial class Qcow2Image
         await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
 
         // Without zero clusters the backing image would show through what was discarded.
-        if (_header.Version < 3 && BackingChild is not null) return;
+        if (!HasZeroClusters && !UnallocatedIsZero) return;
         long first = Align.Up(offset, ClusterSize), last = offset + length == Length
             ? Align.Up(Length, ClusterSize)
             : Align.Down(offset + length, ClusterSize);
@@ -81,7 +87,7 @@ internal sealed partial class Qcow2Image
         long firstWhole = Math.Min(Align.Up(start, ClusterSize), end), wholeEnd = Math.Max(Align.Down(end, ClusterSize), firstWhole);
         bool writesHead = start < firstWhole && await IsCompressedAsync(start, cancellationToken).ConfigureAwait(false);
         bool writesTail = wholeEnd < end && await IsCompressedAsync(wholeEnd, cancellationToken).ConfigureAwait(false);
-        if ((writesHead || writesTail) && (flags & ZeroFlags.NoFallback) != 0) throw NoFallback();
+        if ((writesHead || writesTail) && (flags & ZeroFlags.NoFallback) != 0) throw NotSupported();
 
         // One write, as the reference has it, where one does; else only what cannot be zeroed otherwise.
         if ((writesHead || writesTail) && end - start <= IOBuffer.MaxTransfer)
@@ -99,7 +105,7 @@ internal sealed partial class Qcow2Image
     private async ValueTask<bool> IsCompressedAsync(long offset, CancellationToken cancellationToken)
         => (await MapAsync(offset, 1, cancellationToken).ConfigureAwait(false)).Kind == MappingKind.Compressed;
 
-    private BlockException NoFallback() => new(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
+    private BlockException NotSupported() => new(BlockErrorKind.Unsupported, Errno.Text(Errno.EOPNOTSUPP)) { NodeName = NodeName };
 
     /// <summary>Zeroes part of a subcluster: by an entry where the rest of it reads as zeros and it holds no data, else by writing.</summary>
     private async ValueTask ZeroEdgeAsync(long start, long end, EntryChange change, ZeroFlags flags, CancellationToken cancellationToken)
@@ -126,7 +132,7 @@ internal sealed partial class Qcow2Image
             await busy.ConfigureAwait(false);
         }
 
-        if ((flags & ZeroFlags.NoFallback) != 0) throw NoFallback();
+        if ((flags & ZeroFlags.NoFallback) != 0) throw NotSupported();
         await WriteZeroBytesAsync(start, end, cancellationToken).ConfigureAwait(false);
     }
 
@@ -180,7 +186,7 @@ internal sealed partial class Qcow2Image
         }
 
         // Nothing is allocated there, and what shows through already is what it should be.
-        if (!hasTable && (change == EntryChange.Forget || (change == EntryChange.Discard && BackingChild is null)))
+        if (!hasTable && (change == EntryChange.Forget || ((change == EntryChange.Discard || !HasZeroClusters) && BackingChild is null)))
         {
             return Math.Min(end, Align.Down(start, _l2.BytesPerTable) + _l2.BytesPerTable);
         }
@@ -280,6 +286,9 @@ internal sealed partial class Qcow2Image
             case EntryChange.Forget:
                 return ExtendedL2Entry.Unallocated;
 
+            case EntryChange.Zero or EntryChange.ZeroAndUnmap when !HasZeroClusters:
+                return ExtendedL2Entry.Unallocated;
+
             case EntryChange.Zero or EntryChange.ZeroAndUnmap:
                 int first = SubclusterOf(start), last = SubclusterEnd(end - Align.Down(start, ClusterSize));
                 if (last - first < SubclusterMap.Count)
@@ -292,7 +301,7 @@ internal sealed partial class Qcow2Image
 
             default:
                 if (!isAllocated && (BackingChild is null || old.IsZeroPlain)) return old;
-                if (_header.Version < 3) return ExtendedL2Entry.Unallocated;
+                if (!HasZeroClusters) return ExtendedL2Entry.Unallocated;
                 return _options.DiscardNoUnref && old.HasHost ? old.WithZero() : ExtendedL2Entry.Zero;
         }
     }

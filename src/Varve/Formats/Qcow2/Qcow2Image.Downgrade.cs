@@ -48,6 +48,9 @@ internal sealed partial class Qcow2Image
             throw Invalid("Internal snapshots prevent downgrade of image");
         }
 
+        // Before the dirty bit is set: what cannot be read cannot be repaired either.
+        foreach (SnapshotEntry snapshot in _snapshots) await ReadSnapshotL1Async(snapshot, cancellationToken).ConfigureAwait(false);
+
         // Differs from QEMU: it forgets the bitmaps, and their clusters leak.
         if (_directory.Count > 0 || Bitmaps.Named.Any(b => b.IsPersistent)) throw Invalid("Persistent bitmaps prevent downgrade of image");
         await SettleTablesAsync(cancellationToken).ConfigureAwait(false);

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Text.Json.Nodes;
 using Varve.Graph;
 using Varve.Tests.Cli;
@@ -124,6 +125,23 @@ public sealed class Qcow2AmendTests : IDisposable
         Assert.StartsWith("qemu-img: Cannot decrease refcount entry width to 1 bits: Cluster at offset 0x", run.Error);
         Assert.EndsWith(" has a refcount of 2\n", run.Error);
         ReferenceTool.Run("qemu-img", "check", _folder["a"]);
+    }
+
+    /// <summary>A snapshot that cannot be read stops a downgrade before it begins: the image opens for writing as it did.</summary>
+    [Fact]
+    public async Task A_downgrade_that_a_broken_snapshot_prevents_leaves_no_trace()
+    {
+        await CreateAsync("");
+        ReferenceTool.Run("qemu-img", "snapshot", "-c", "s", _folder["a"]);
+        byte[] image = await File.ReadAllBytesAsync(_folder["a"], TestContext.Current.CancellationToken);
+        int table = (int)BinaryPrimitives.ReadUInt64BigEndian(image.AsSpan(64));
+        BinaryPrimitives.WriteUInt64BigEndian(image.AsSpan(table), 0x400200);
+        await File.WriteAllBytesAsync(_folder["a"], image, TestContext.Current.CancellationToken);
+
+        ToolRun run = await ToolRun.ImgAsync("amend", "-o", "compat=0.10", _folder["a"]);
+        Assert.Equal((1, "qemu-img: Snapshot L1 table offset invalid\n"), (run.ExitCode, run.Error));
+        Assert.Equal(image, await File.ReadAllBytesAsync(_folder["a"], TestContext.Current.CancellationToken));
+        Io("write -P 9 0 64k");
     }
 
     [Fact]

@@ -110,6 +110,38 @@ public sealed class Qcow2WriteTests
         Assert.Equal(bottomBytes, await File.ReadAllBytesAsync(bottom, TestContext.Current.CancellationToken));
     }
 
+    /// <summary>Version 2: where nothing shows through, zeros are what is not allocated; the clusters are free again.</summary>
+    [Theory]
+    [InlineData(0, 131072), InlineData(65536, 1 << 20), InlineData(0, 100_000), InlineData(70_000, 1000), InlineData(1 << 20, 1 << 20), InlineData(4096, 4190208)]
+    public async Task Zeros_in_version_2_take_the_place_that_the_reference_gives_them(long offset, long length)
+    {
+        await using var fixture = new Qcow2Fixture();
+        string ours = fixture.CreateByReference("a.qcow2", "4M", "compat=0.10"), theirs = fixture.CreateByReference("b.qcow2", "4M", "compat=0.10");
+        foreach (string path in new[] { ours, theirs }) ReferenceTool.Run("qemu-io", "-f", "qcow2", "-c", "write -P 1 0 256k", path);
+        BlockBackend disk = await fixture.OpenAsync(ours);
+        await disk.WriteZeroesAsync(offset, length);
+        await fixture.CloseAsync(disk);
+        ReferenceTool.Run("qemu-io", "-f", "qcow2", "-c", $"write -z {offset} {length}", theirs);
+        Qcow2Fixture.AssertClean(ours);
+        Assert.Equal(ReferenceTool.AllocatedRanges(theirs), ReferenceTool.AllocatedRanges(ours));
+        ReferenceTool.Run("qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", ours, theirs);
+    }
+
+    /// <summary>A version 2 image that is opened without the backing file it names: what is zeroed must not show that file's data tomorrow.</summary>
+    [Fact]
+    public async Task Zeros_in_version_2_are_data_while_the_backing_file_is_left_out()
+    {
+        await using var fixture = new Qcow2Fixture();
+        string bottom = fixture.CreateByReference("base.qcow2", "1M");
+        ReferenceTool.Run("qemu-io", "-f", "qcow2", "-c", "write -P 7 0 1M", bottom);
+        string path = fixture.CreateByReference("top.qcow2", "1M", "compat=0.10", backing: bottom);
+        BlockBackend disk = await fixture.OpenAsync(path, options: new JsonObject { ["backing"] = null });
+        await disk.WriteZeroesAsync(0, 1 << 20);
+        await disk.DiscardAsync(0, 1 << 20);
+        await fixture.CloseAsync(disk);
+        await AssertSameAsync(fixture, path, new byte[1 << 20]);
+    }
+
     [Fact]
     public async Task Concurrent_writers_of_one_cluster_lose_none_of_their_writes()
     {

@@ -33,18 +33,18 @@ internal readonly record struct HeaderExtension(uint Type, ReadOnlyMemory<byte> 
     {
         extensions = [];
         int offset = start;
-        while (end - offset >= PrefixSize)
+        while (offset < end && offset + PrefixSize <= cluster.Length)
         {
             uint type = BinaryPrimitives.ReadUInt32BigEndian(cluster.Span[offset..]);
             uint length = BinaryPrimitives.ReadUInt32BigEndian(cluster.Span[(offset + 4)..]);
             offset += PrefixSize;
             if (type == End) break;
-            if (length > (uint)(end - offset)) return TooLarge(out areaEnd);
+            if (offset > end || length > (uint)(end - offset)) return TooLarge(out areaEnd);
             extensions.Add(new HeaderExtension(type, cluster.Slice(offset, (int)length)));
             offset = (int)Math.Min(Align.Up(offset + (int)length, 8), end);
         }
 
-        areaEnd = Math.Max(offset, start);
+        areaEnd = Math.Max(Math.Min(offset, end), start);
         return null;
     }
 

@@ -226,7 +226,7 @@ internal readonly record struct Qcow2Header
     }
 
     /// <summary>Whether the snapshot table lies where one can.</summary>
-    public bool IsSnapshotTableValid => SnapshotCount == 0 || IsTableAt(SnapshotTable, SnapshotCount * (long)SnapshotEntry.FixedSize);
+    public bool IsSnapshotTableValid => IsTableAt(SnapshotTable, SnapshotCount * (long)SnapshotEntry.FixedSize);
 
     private bool IsTableAt(HostOffset table, long bytes)
         => table.Value >= 0 && table.Value <= long.MaxValue - bytes && Align.Is(table.Value, ClusterSize);
