@@ -168,6 +168,23 @@ public sealed partial class IoTests : IDisposable
         static string[] With(string image, string[] commands) => ["-f", "raw", .. commands.SelectMany(c => new[] { "-c", c }), image];
     }
 
+    /// <summary>Under <c>--image-opts</c> the command <c>open</c> takes options too, not a name.</summary>
+    [Fact]
+    public async Task Open_under_image_opts_takes_options()
+    {
+        string first = _folder.Raw("first.img", 1.MiB, (0, 1)), second = _folder.Raw("second.img", 1.MiB, (0, 2)), overlay = _folder["overlay.qcow2"];
+        ToolRun created = await ToolRun.ImgAsync("create", "-q", "-f", "qcow2", "-b", first, "-F", "raw", overlay);
+        Assert.Equal(0, created.ExitCode);
+        string[] commands =
+        [
+            "read -P 1 0 512", "close", $"open driver=raw,file.filename={second}", "read -P 2 0 512", "close", "open second.img", "read 0 512", "open -r driver=raw,file.filename=/nope",
+            $"open -o driver=raw file.filename={second}", $"open -n driver=qcow2,file.filename={overlay},backing.driver=raw,backing.file.filename={second}", "read -P 2 0 512",
+        ];
+        string[] arguments = ["--image-opts", .. commands.SelectMany(c => new[] { "-c", c }), $"driver=qcow2,file.filename={overlay}"];
+        ToolRun expected = await ToolRun.ReferenceAsync("qemu-io", arguments), actual = await ToolRun.IoAsync(arguments);
+        Assert.Equal((expected.ExitCode, Untimed(expected.Output), expected.Error), (actual.ExitCode, Untimed(actual.Output), actual.Error));
+    }
+
     [Fact]
     public async Task A_request_that_ends_at_once_prints_after_the_resumption_that_follows()
     {
