@@ -40,11 +40,13 @@ internal sealed partial class ConcurrentRun
         }
     }
 
-    /// <summary>Half of the time where the others are too, and often of whole clusters.</summary>
+    /// <summary>Half of the time where the others are too, and often of whole clusters; now and then where the backing image ends.</summary>
     private (int First, int Count) Range(Random random)
     {
         int cluster = _features.ClusterSize / SectorValue.Bytes, end = _features.SharedSectors;
         int first = random.Next(2) == 0 ? random.Next(Math.Min(end, 3 * cluster)) : random.Next(end);
+        bool isAtBackingEnd = _features.HasBacking && _features.BackingSectors < end && random.Next(4) == 0;
+        if (isAtBackingEnd) first = Math.Max(0, _features.BackingSectors - random.Next(cluster));
         if (random.Next(3) == 0) first -= first % cluster;
         int count = random.Next(3) == 0 ? cluster * random.Next(1, 4) : random.Next(1, Math.Min(3 * cluster, MaxLength) + 1);
         return (first, Math.Min(count, end - first));
