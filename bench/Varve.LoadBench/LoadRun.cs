@@ -6,22 +6,16 @@ namespace Varve.LoadBench;
 /// <summary>All measurements: servers alternate inside each round, so that what else the machine does hits all of them alike.</summary>
 internal sealed class LoadRun(BenchOptions options, string directory, Report report)
 {
+    private static readonly string[] s_kinds = ["raw", "qcow2", "chain", "allocate", "stream"];
+
     public async Task RunAsync()
     {
-        if (!options.Only.Any(o => o is "raw" or "qcow2" or "stream")) return;
+        if (!options.Only.Any(s_kinds.Contains)) return;
         string raw = Path.Combine(directory, "image.raw");
         await FillAsync(raw).ConfigureAwait(false);
-        foreach (string format in (string[])["raw", "qcow2"])
+        foreach (ServedImage image in await ServedImage.CreateAsync(options, directory, raw).ConfigureAwait(false))
         {
-            if (!options.Only.Contains(format)) continue;
-            string image = raw;
-            if (format == "qcow2")
-            {
-                image = Path.Combine(directory, "image.qcow2");
-                await Tool.RunAsync("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image).ConfigureAwait(false);
-            }
-
-            for (int pair = 0; pair < options.Pairs; pair++) await MeasureAllAsync(format, image, pair).ConfigureAwait(false);
+            for (int pair = 0; pair < options.Pairs; pair++) await MeasureAllAsync(image, pair).ConfigureAwait(false);
         }
 
         if (options.Only.Contains("stream") && options.Server is not null)
@@ -30,32 +24,40 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
         }
     }
 
-    private async Task MeasureAllAsync(string format, string image, int pair)
+    private async Task MeasureAllAsync(ServedImage image, int pair)
     {
-        foreach (Workload workload in Workload.All)
+        foreach (Workload workload in image.Workloads)
         {
             // Every other round the other way round: who comes first finds other caches.
             IEnumerable<string> servers = pair % 2 == 0 ? options.Servers : options.Servers.Reverse();
-            foreach (string server in servers.Where(s => ServerProcess.CanServe(s, format)))
+            foreach (string server in servers.Where(s => ServerProcess.CanServe(s, image.Format)))
             {
-                await using ServerProcess process = await ServerProcess.StartAsync(options, server, format, image, directory).ConfigureAwait(false);
-                double value = await FioAsync(process.Uri, workload).ConfigureAwait(false);
-                report.Add($"{format}, {workload.Name}", "requests/s", server, value);
-                Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {format} {workload.Name}: {server} {value:F0}/s");
+                if (image.Prepare is { } prepare) await prepare().ConfigureAwait(false);
+                await using ServerProcess process = await ServerProcess.StartAsync(options, server, image.Format, image.Path, directory).ConfigureAwait(false);
+                TimeSpan before = process.ProcessorTime;
+                (double rate, long requests) = await FioAsync(process.Uri, workload, image.MiB).ConfigureAwait(false);
+                double microseconds = (process.ProcessorTime - before).TotalMicroseconds / requests;
+                string row = $"{image.Name}, {workload.Name}";
+                report.Add(row, "requests/s", server, rate);
+                report.Add(row, "server's us/request", server, microseconds);
+                report.Add(row, "server's peak KiB", server, process.PeakKibibytes);
+                Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {row}: {server} {rate:F0}/s, {microseconds:F1} us, {process.PeakKibibytes} KiB");
             }
         }
     }
 
-    private async Task<double> FioAsync(string uri, Workload workload)
+    private async Task<(double Rate, long Requests)> FioAsync(string uri, Workload workload, long mebibytes)
     {
         string output = Path.Combine(directory, "fio.json");
         await Tool.RunAsync(
             "fio", "--name=load", "--ioengine=nbd", $"--uri={uri}", $"--rw={workload.Pattern}", $"--bs={workload.BlockSize}", $"--iodepth={workload.Depth}",
-            $"--size={options.SizeMib}M", "--time_based", $"--runtime={options.Seconds}", "--randrepeat=0", "--output-format=json", $"--output={output}")
+            $"--numjobs={workload.Clients}", "--group_reporting", $"--size={mebibytes}M", "--time_based", $"--runtime={options.Seconds}", "--randrepeat=0", "--norandommap",
+            "--output-format=json", $"--output={output}")
             .ConfigureAwait(false);
         JsonNode job = JsonNode.Parse(await File.ReadAllTextAsync(output).ConfigureAwait(false))!["jobs"]![0]!;
         if ((int)job["error"]! != 0) throw new InvalidOperationException($"fio failed on {workload.Name}: error {job["error"]}");
-        return (double)job["read"]!["iops"]! + (double)job["write"]!["iops"]!;
+        (JsonNode read, JsonNode write) = (job["read"]!, job["write"]!);
+        return ((double)read["iops"]! + (double)write["iops"]!, (long)read["total_ios"]! + (long)write["total_ios"]!);
     }
 
     private async Task StreamBothAsync(string raw, int pair)

@@ -26,20 +26,23 @@ internal sealed class Report(BenchOptions options)
         output.WriteLine($"Command: `Varve.LoadBench {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}`: "
             + $"medians of {options.Pairs} rounds, {options.Seconds} s each, {options.SizeMib} MiB of random data in the page cache, unix socket, fio's nbd engine.");
         output.WriteLine();
-        output.WriteLine($"| workload | unit | {string.Join(" | ", servers)} | {string.Join(" | ", others.Select(s => $"varve / {s}"))} |");
+        output.WriteLine($"| workload | unit | {string.Join(" | ", servers)} | {string.Join(" | ", others.Select(s => $"ahead of {s}"))} |");
         output.WriteLine($"|---|---|{string.Concat(Enumerable.Repeat("---:|", servers.Length + others.Length))}");
         foreach (((string row, string unit), Dictionary<string, List<double>> values) in _rows)
         {
             IEnumerable<string> medians = servers.Select(s => values.TryGetValue(s, out List<double>? v) ? Number(Median(v)) : "");
-            IEnumerable<string> ratios = others.Select(s => Ratio(values, s));
+            IEnumerable<string> ratios = others.Select(s => Ratio(values, s, unit.EndsWith("/s", StringComparison.Ordinal)));
             output.WriteLine($"| {row} | {unit} | {string.Join(" | ", medians)} | {string.Join(" | ", ratios)} |");
         }
     }
 
-    private static string Ratio(Dictionary<string, List<double>> values, string other)
-        => values.TryGetValue(ServerProcess.Varve, out List<double>? ours) && values.TryGetValue(other, out List<double>? theirs)
-            ? (Median(ours) / Median(theirs)).ToString("F2", CultureInfo.InvariantCulture)
-            : "";
+    /// <summary>Above 1 ours does more in the time, or takes less for the same.</summary>
+    private static string Ratio(Dictionary<string, List<double>> values, string other, bool isRate)
+    {
+        if (!values.TryGetValue(ServerProcess.Varve, out List<double>? ours) || !values.TryGetValue(other, out List<double>? theirs)) return "";
+        double ratio = Median(ours) / Median(theirs);
+        return (isRate ? ratio : 1 / ratio).ToString("F2", CultureInfo.InvariantCulture);
+    }
 
     private static double Median(List<double> values)
     {

@@ -20,6 +20,26 @@ internal sealed class ServerProcess : IAsyncDisposable
     /// <summary>What fio connects to.</summary>
     public string Uri => $"nbd+unix:///?socket={Socket}";
 
+    /// <summary>Processor time so far, of all its threads.</summary>
+    public TimeSpan ProcessorTime
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.TotalProcessorTime;
+        }
+    }
+
+    /// <summary>Memory at its peak so far.</summary>
+    public long PeakKibibytes
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.PeakWorkingSet64 / 1024;
+        }
+    }
+
     /// <summary>Whether a server can serve a format here.</summary>
     public static bool CanServe(string server, string format) => server switch
     {

@@ -1,0 +1,54 @@
+using BenchmarkDotNet.Attributes;
+
+namespace Varve.Benchmarks;
+
+/// <summary>Requests through a backend into nodes. The data is in the page cache, the tables in the node's caches.</summary>
+public class NodeBenchmarks
+{
+    private const int Requests = 4096, LargeRequests = 64, Block = 4096, Large = 1 << 20;
+    private const long Size = 64 << 20;
+
+    private TestDisk _disk = null!;
+
+    [ParamsSource(nameof(Images))]
+    public string Image { get; set; } = "";
+
+    /// <summary>What is measured.</summary>
+    public virtual IEnumerable<string> Images => ["raw", "qcow2", "qcow2, chain of 2", "qcow2, chain of 64", "qcow2, zeros"];
+
+    [GlobalSetup]
+    public async Task SetUpAsync() => _disk = await TestDisk.CreateAsync(Image, Size).ConfigureAwait(false);
+
+    [GlobalCleanup]
+    public async Task CleanUpAsync() => await _disk.DisposeAsync().ConfigureAwait(false);
+
+    [Benchmark(OperationsPerInvoke = Requests)]
+    public void Read4k()
+    {
+        for (int i = 0; i < Requests; i++) _disk.Wait(_disk.Backend.ReadAsync(Offset(i), _disk.Memory(Block)));
+    }
+
+    [Benchmark(OperationsPerInvoke = Requests)]
+    public void Write4k()
+    {
+        for (int i = 0; i < Requests; i++) _disk.Wait(_disk.Backend.WriteAsync(Offset(i), _disk.Memory(Block)));
+    }
+
+    [Benchmark(OperationsPerInvoke = LargeRequests)]
+    public void Read1M()
+    {
+        for (int i = 0; i < LargeRequests; i++) _disk.Wait(_disk.Backend.ReadAsync(i % (Size / Large) * Large, _disk.Memory(Large)));
+    }
+
+    /// <summary>All over the disk, and not in order.</summary>
+    private static long Offset(int request) => (long)request * 7919 % (Size / Block) * Block;
+}
+
+/// <summary>The same past the page cache: every request waits for the device, and ends on another thread than it began on.</summary>
+/// <remarks>The runtime pools what an asynchronous method needs by thread and by core. What is taken on one and given back on another is
+/// now and then made anew.</remarks>
+[Budget(128)]
+public class DirectBenchmarks : NodeBenchmarks
+{
+    public override IEnumerable<string> Images => ["raw, direct", "raw, direct, io_uring"];
+}

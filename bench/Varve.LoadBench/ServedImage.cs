@@ -1,0 +1,69 @@
+namespace Varve.LoadBench;
+
+/// <summary>An image that servers serve, and what is done to it.</summary>
+/// <param name="Name">As in the table.</param>
+/// <param name="Format">raw or qcow2.</param>
+/// <param name="Path">Where it is.</param>
+/// <param name="MiB">How much of it the clients use.</param>
+/// <param name="Workloads">What is measured.</param>
+internal sealed record ServedImage(string Name, string Format, string Path, long MiB, IReadOnlyList<Workload> Workloads)
+{
+    private const int ChainDepth = 64, FreshGibibytes = 64;
+
+    /// <summary>Makes the image anew before each measurement; null: it stays.</summary>
+    public Func<Task>? Prepare { get; init; }
+
+    /// <summary>What the options ask for.</summary>
+    public static async Task<IReadOnlyList<ServedImage>> CreateAsync(BenchOptions options, string directory, string raw)
+    {
+        var images = new List<ServedImage>();
+        string qcow2 = InDirectory("image.qcow2"), fresh = InDirectory("fresh.qcow2");
+        if (options.Only.Contains("raw")) images.Add(new("raw", "raw", raw, options.SizeMib, Workload.All));
+        if (options.Only.Contains("qcow2"))
+        {
+            await Tool.RunAsync("qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2).ConfigureAwait(false);
+            images.Add(new("qcow2", "qcow2", qcow2, options.SizeMib, Workload.All));
+        }
+
+        if (options.Only.Contains("chain"))
+        {
+            string top = await CreateChainAsync(options, directory, raw).ConfigureAwait(false);
+            images.Add(new($"qcow2, {ChainDepth} overlays", "qcow2", top, options.SizeMib, [Workload.RandomRead]));
+        }
+
+        if (options.Only.Contains("allocate"))
+        {
+            images.Add(new("qcow2, nothing allocated", "qcow2", fresh, FreshGibibytes * 1024, [Workload.RandomWrite])
+            {
+                Prepare = () =>
+                {
+                    File.Delete(fresh);
+                    return Tool.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", fresh, $"{FreshGibibytes}G");
+                },
+            });
+        }
+
+        return images;
+
+        string InDirectory(string name) => System.IO.Path.Combine(directory, name);
+    }
+
+    /// <summary>Every overlay holds its share of the clusters, so that a read finds its data at any depth.</summary>
+    private static async Task<string> CreateChainAsync(BenchOptions options, string directory, string raw)
+    {
+        string below = raw, format = "raw";
+        var random = new Random(4);
+        int[] owners = [.. Enumerable.Range(0, (int)(options.SizeMib * 16)).Select(_ => random.Next(ChainDepth))];
+        for (int depth = 0; depth < ChainDepth; depth++)
+        {
+            string image = System.IO.Path.Combine(directory, $"overlay{depth}.qcow2");
+            await Tool.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-b", below, "-F", format, image).ConfigureAwait(false);
+            IEnumerable<string> writes = owners.Select((owner, cluster) => (Owner: owner, Offset: (long)cluster << 16)).Where(c => c.Owner == depth)
+                .SelectMany(c => (string[])["-c", $"write -q -P {depth + 1} {c.Offset} 64k"]);
+            await Tool.RunAsync("qemu-io", ["-f", "qcow2", .. writes, image]).ConfigureAwait(false);
+            (below, format) = (image, "qcow2");
+        }
+
+        return below;
+    }
+}
