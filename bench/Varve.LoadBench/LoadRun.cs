@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 
 namespace Varve.LoadBench;
@@ -20,7 +19,7 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
 
         if (options.Only.Contains("stream") && options.Server is not null)
         {
-            for (int pair = 0; pair < options.Pairs; pair++) await StreamBothAsync(raw, pair).ConfigureAwait(false);
+            for (int run = 0; run < 2 * options.Pairs; run++) await StreamBothAsync(raw, run / 2, isLoaded: run % 2 == 1).ConfigureAwait(false);
         }
     }
 
@@ -60,7 +59,7 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
         return ((double)read["iops"]! + (double)write["iops"]!, (long)read["total_ios"]! + (long)write["total_ios"]!);
     }
 
-    private async Task StreamBothAsync(string raw, int pair)
+    private async Task StreamBothAsync(string raw, int pair, bool isLoaded)
     {
         (string Name, string Program, string[] Arguments)[] daemons =
         [
@@ -73,9 +72,12 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
             string top = Path.Combine(directory, "top.qcow2");
             File.Delete(top);
             await Tool.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", top).ConfigureAwait(false);
-            double seconds = await StreamRun.MeasureAsync(program, arguments, top, Path.Combine(directory, "qmp.sock")).ConfigureAwait(false);
-            report.Add(string.Create(CultureInfo.InvariantCulture, $"stream {options.SizeMib} MiB into qcow2"), "MiB/s", name, options.SizeMib / seconds);
-            Console.Error.WriteLine($"{pair + 1}/{options.Pairs} stream: {name} {seconds:F2} s");
+            StreamResult result = await StreamRun.MeasureAsync(program, arguments, top, directory, isLoaded ? options.SizeMib : 0).ConfigureAwait(false);
+            string row = $"stream {options.SizeMib} MiB into qcow2{(isLoaded ? ", under 2,000 random writes a second" : "")}";
+            report.Add($"{row}, until the job ends", "MiB/s", name, options.SizeMib / result.Seconds);
+            report.Add($"{row}, until it is durable", "MiB/s", name, options.SizeMib / result.DurableSeconds);
+            if (result.Percentile99 is { } percentile) report.Add($"{row}, 99 % of the writes take at most", "ms", name, percentile);
+            Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {row}: {name} {result}");
         }
     }
 
