@@ -17,13 +17,11 @@ internal sealed partial class StreamJob
     /// <summary>Bytes of a chunk that is known to be zeros, which costs no copying.</summary>
     private const int ZeroChunkSize = 64 << 20;
 
-    /// <summary>Chunks in flight.</summary>
-    private const int WindowSize = 16;
-
     /// <summary>Bytes asked for in one look at the allocation: holes and data of the top are skipped in steps of up to this.</summary>
     private const long LookAhead = 1L << 30;
 
     private readonly Queue<Chunk> _window = new();
+    private readonly CopyWindow _limit = new();
     private BlockException? _ignored;
     private long _next;
 
@@ -34,7 +32,7 @@ internal sealed partial class StreamJob
         SetTotal(length);
         while (true)
         {
-            if (_window.Count > 0 && (_window.Count == WindowSize || _next == length || Speed != 0 || IsPausing || IsCancelled))
+            if (_window.Count > 0 && (_window.Count >= _limit.Size || _next == length || Speed != 0 || IsPausing || IsCancelled))
             {
                 await RetireOldestAsync().ConfigureAwait(false);
                 continue;
@@ -71,7 +69,7 @@ internal sealed partial class StreamJob
 
             long most = below.IsZero && Speed == 0 ? ZeroChunkSize : ChunkSize;
             (long offset, long size) = (_next, Math.Min(below.Length, most));
-            return new Chunk(offset, size, Task.Run(() => CopyAsync(offset, size)));
+            return new Chunk(offset, size, Task.Run(() => CopyAsync(offset, size, below.IsZero)));
         }
         catch (BlockException e)
         {
@@ -79,11 +77,13 @@ internal sealed partial class StreamJob
         }
     }
 
-    private async Task<BlockException?> CopyAsync(long offset, long length)
+    private async Task<BlockException?> CopyAsync(long offset, long length, bool isZero)
     {
         try
         {
+            long start = Graph.Time.GetTimestamp();
             await _filter!.PrefetchAsync(offset, length, CancellationToken.None).ConfigureAwait(false);
+            if (!isZero) _limit.Copied(Graph.Time.GetElapsedTime(start));
             return null;
         }
         catch (BlockException e)
