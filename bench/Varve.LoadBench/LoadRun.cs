@@ -5,7 +5,7 @@ namespace Varve.LoadBench;
 /// <summary>All measurements: servers alternate inside each round, so that what else the machine does hits all of them alike.</summary>
 internal sealed class LoadRun(BenchOptions options, string directory, Report report)
 {
-    private static readonly string[] s_kinds = ["raw", "qcow2", "chain", "allocate", "stream"];
+    private static readonly string[] s_kinds = ["raw", "qcow2", "chain", "allocate", "stream", "growth"];
 
     public async Task RunAsync()
     {
@@ -17,6 +17,7 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
             for (int pair = 0; pair < options.Pairs; pair++) await MeasureAllAsync(image, pair).ConfigureAwait(false);
         }
 
+        if (options.Only.Contains("growth") && options.Server is not null) await new GrowthRun(options, directory, this).RunAsync(raw).ConfigureAwait(false);
         if (options.Only.Contains("stream") && options.Server is not null)
         {
             for (int run = 0; run < 2 * options.Pairs; run++) await StreamBothAsync(raw, run / 2, isLoaded: run % 2 == 1).ConfigureAwait(false);
@@ -31,17 +32,28 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
             IEnumerable<string> servers = pair % 2 == 0 ? options.Servers : options.Servers.Reverse();
             foreach (string server in servers.Where(s => ServerProcess.CanServe(s, image.Format)))
             {
-                if (image.Prepare is { } prepare) await prepare().ConfigureAwait(false);
-                await using ServerProcess process = await ServerProcess.StartAsync(options, server, image.Format, image.Path, directory).ConfigureAwait(false);
-                TimeSpan before = process.ProcessorTime;
-                (double rate, long requests) = await FioAsync(process.Uri, workload, image.MiB).ConfigureAwait(false);
-                double microseconds = (process.ProcessorTime - before).TotalMicroseconds / requests;
-                string row = $"{image.Name}, {workload.Name}";
-                report.Add(row, "requests/s", server, rate);
-                report.Add(row, "server's us/request", server, microseconds);
-                report.Add(row, "server's peak KiB", server, process.PeakKibibytes);
-                Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {row}: {server} {rate:F0}/s, {microseconds:F1} us, {process.PeakKibibytes} KiB");
+                double rate = await MeasureAsync(image, workload, server).ConfigureAwait(false);
+                Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {image.Name}, {workload.Name}: {server} {rate:F0}/s");
             }
+        }
+    }
+
+    /// <summary>Serves an image and loads it once; what has a name goes into the report.</summary>
+    /// <returns>Requests a second.</returns>
+    public async Task<double> MeasureAsync(ServedImage image, Workload workload, string server)
+    {
+        if (image.Prepare is { } prepare) await prepare().ConfigureAwait(false);
+        ServerProcess process = await ServerProcess.StartAsync(options, server, image.Format, image.Path, directory).ConfigureAwait(false);
+        await using (process.ConfigureAwait(false))
+        {
+            TimeSpan before = process.ProcessorTime;
+            (double rate, long requests) = await FioAsync(process.Uri, workload, image.MiB).ConfigureAwait(false);
+            if (workload.Name.Length == 0) return rate;
+            string row = $"{image.Name}, {workload.Name}";
+            report.Add(row, "requests/s", server, rate);
+            report.Add(row, "server's us/request", server, (process.ProcessorTime - before).TotalMicroseconds / requests);
+            report.Add(row, "server's peak KiB", server, process.PeakKibibytes);
+            return rate;
         }
     }
 

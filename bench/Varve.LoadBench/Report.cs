@@ -25,6 +25,7 @@ internal sealed class Report(BenchOptions options)
         output.WriteLine($"Commit: {Git("rev-parse", "--short", "HEAD")}. Servers: {Versions()}.");
         output.WriteLine($"Command: `Varve.LoadBench {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}`: "
             + $"medians of {options.Pairs} rounds, {options.Seconds} s each, {options.SizeMib} MiB of random data in the page cache, unix socket, fio's nbd engine.");
+        if (_rows.Count == 0) return;
         output.WriteLine();
         output.WriteLine($"| workload | unit | {string.Join(" | ", servers)} | {string.Join(" | ", others.Select(s => $"ahead of {s}"))} |");
         output.WriteLine($"|---|---|{string.Concat(Enumerable.Repeat("---:|", servers.Length + others.Length))}");
@@ -44,7 +45,7 @@ internal sealed class Report(BenchOptions options)
         return (isRate ? ratio : 1 / ratio).ToString("F2", CultureInfo.InvariantCulture);
     }
 
-    private static double Median(List<double> values)
+    public static double Median(List<double> values)
     {
         double[] sorted = [.. values.Order()];
         int middle = sorted.Length / 2;

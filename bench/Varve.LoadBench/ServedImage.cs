@@ -27,7 +27,7 @@ internal sealed record ServedImage(string Name, string Format, string Path, long
 
         if (options.Only.Contains("chain"))
         {
-            string top = await CreateChainAsync(options, directory, raw).ConfigureAwait(false);
+            string top = await CreateChainAsync(options, directory, raw, ChainDepth).ConfigureAwait(false);
             images.Add(new($"qcow2, {ChainDepth} overlays", "qcow2", top, options.SizeMib, [Workload.RandomRead]));
         }
 
@@ -49,17 +49,17 @@ internal sealed record ServedImage(string Name, string Format, string Path, long
     }
 
     /// <summary>Every overlay holds its share of the clusters, so that a read finds its data at any depth.</summary>
-    private static async Task<string> CreateChainAsync(BenchOptions options, string directory, string raw)
+    public static async Task<string> CreateChainAsync(BenchOptions options, string directory, string raw, int depth)
     {
         string below = raw, format = "raw";
         var random = new Random(4);
-        int[] owners = [.. Enumerable.Range(0, (int)(options.SizeMib * 16)).Select(_ => random.Next(ChainDepth))];
-        for (int depth = 0; depth < ChainDepth; depth++)
+        int[] owners = [.. Enumerable.Range(0, (int)(options.SizeMib * 16)).Select(_ => random.Next(depth))];
+        for (int level = 0; level < depth; level++)
         {
-            string image = System.IO.Path.Combine(directory, $"overlay{depth}.qcow2");
+            string image = System.IO.Path.Combine(directory, $"overlay{depth}-{level}.qcow2");
             await Tool.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-b", below, "-F", format, image).ConfigureAwait(false);
-            IEnumerable<string> writes = owners.Select((owner, cluster) => (Owner: owner, Offset: (long)cluster << 16)).Where(c => c.Owner == depth)
-                .SelectMany(c => (string[])["-c", $"write -q -P {depth + 1} {c.Offset} 64k"]);
+            IEnumerable<string> writes = owners.Select((owner, cluster) => (Owner: owner, Offset: (long)cluster << 16)).Where(c => c.Owner == level)
+                .SelectMany(c => (string[])["-c", $"write -q -P {level + 1} {c.Offset} 64k"]);
             await Tool.RunAsync("qemu-io", ["-f", "qcow2", .. writes, image]).ConfigureAwait(false);
             (below, format) = (image, "qcow2");
         }
