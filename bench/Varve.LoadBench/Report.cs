@@ -19,22 +19,29 @@ internal sealed class Report(BenchOptions options)
 
     public void WriteTo(TextWriter output)
     {
-        string[] servers = [.. _rows.Values.SelectMany(r => r.Keys).Distinct()];
-        string[] others = [.. servers.Where(s => s != ServerProcess.Varve)];
         output.WriteLine($"Machine: {Environment.ProcessorCount} cores, {CpuName()}, {RuntimeInformation.OSDescription}.");
         output.WriteLine($"Commit: {Git("rev-parse", "--short", "HEAD")}. Servers: {Versions()}.");
         output.WriteLine($"Command: `Varve.LoadBench {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}`: "
             + $"medians of {options.Pairs} rounds, {options.Seconds} s each, {options.SizeMib} MiB of random data in the page cache, unix socket, fio's nbd engine.");
-        if (_rows.Count == 0) return;
-        output.WriteLine();
-        output.WriteLine($"| workload | unit | {string.Join(" | ", servers)} | {string.Join(" | ", others.Select(s => $"ahead of {s}"))} |");
-        output.WriteLine($"|---|---|{string.Concat(Enumerable.Repeat("---:|", servers.Length + others.Length))}");
+        string[] servers = [];
         foreach (((string row, string unit), Dictionary<string, List<double>> values) in _rows)
         {
+            // A table holds rows that have the same columns.
+            if (!values.Keys.All(servers.Contains)) WriteHeading(output, servers = [.. values.Keys.OrderBy(k => k != ServerProcess.Varve)]);
             IEnumerable<string> medians = servers.Select(s => values.TryGetValue(s, out List<double>? v) ? Number(Median(v)) : "");
-            IEnumerable<string> ratios = others.Select(s => Ratio(values, s, unit.EndsWith("/s", StringComparison.Ordinal)));
-            output.WriteLine($"| {row} | {unit} | {string.Join(" | ", medians)} | {string.Join(" | ", ratios)} |");
+            IEnumerable<string> ratios = OthersOf(servers).Select(s => Ratio(values, s, unit.EndsWith("/s", StringComparison.Ordinal)));
+            output.WriteLine($"| {row} | {unit} | {string.Join(" | ", medians.Concat(ratios))} |");
         }
+    }
+
+    private static IEnumerable<string> OthersOf(string[] servers) => servers.Where(s => s != ServerProcess.Varve);
+
+    private static void WriteHeading(TextWriter output, string[] servers)
+    {
+        string[] columns = [.. servers, .. OthersOf(servers).Select(s => $"ahead of {s}")];
+        output.WriteLine();
+        output.WriteLine($"| workload | unit | {string.Join(" | ", columns)} |");
+        output.WriteLine($"|---|---|{string.Concat(Enumerable.Repeat("---:|", columns.Length))}");
     }
 
     /// <summary>Above 1 ours does more in the time, or takes less for the same.</summary>
