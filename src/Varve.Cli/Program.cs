@@ -13,6 +13,9 @@ internal static class Program
 {
     private static Task<int> Main(string[] args)
     {
+        // While there is one thread. Two that meet AppContext and a lock's statics for the first time at once wait for each other for ever: the
+        // runtime's locks read AppContext when they first have to wait, which may be inside of a class constructor (.NET 10.0, native AOT).
+        AppContext.TryGetSwitch("Varve.Start", out _);
         string calledAs = Path.GetFileName(Environment.GetCommandLineArgs()[0]);
         return ToolOfLink(calledAs) is { } tool ? RunToolAsync(tool, calledAs, args) : RunVarveAsync(calledAs, args);
     }
