@@ -99,14 +99,8 @@ internal abstract class BlockJob(JobRegistry registry, string id, bool autoFinal
     /// <summary>A pause point that also waits for the speed limit. The job has no request in the graph.</summary>
     protected async ValueTask PauseForSpeedAsync()
     {
-        while (true)
-        {
-            await PausePointAsync().ConfigureAwait(false);
-            TimeSpan delay;
-            lock (StateLock) delay = _limit.GetDelay();
-            if (IsCancelled || delay == TimeSpan.Zero) return;
-            await SleepAsync(delay).ConfigureAwait(false);
-        }
+        do await PausePointAsync().ConfigureAwait(false);
+        while (!IsCancelled && (await SleepAsync(_limit.GetDelay).ConfigureAwait(false) || IsPausing));
     }
 
     protected override void OnUserResume() => IOStatus = IOStatus.Ok;

@@ -31,12 +31,17 @@ internal abstract partial class Job
     }
 
     /// <summary>Sleeps, unless woken (by a pause, a cancel, a change of speed). The job has no request in the graph.</summary>
-    protected async ValueTask SleepAsync(TimeSpan time)
+    /// <param name="delay">How long; not at all for zero. Asked under <see cref="StateLock"/>, in one step with what makes the job wakeable:
+    /// what changes the answer afterwards wakes it.</param>
+    /// <returns>Whether it slept.</returns>
+    protected async ValueTask<bool> SleepAsync(Func<TimeSpan> delay)
     {
         Task wake;
+        TimeSpan time;
         lock (StateLock)
         {
-            if (_pauseCount > 0 || IsCancelled) return;
+            time = delay();
+            if (time == TimeSpan.Zero || _pauseCount > 0 || IsCancelled) return false;
             IsBusy = false;
             wake = WakeTask();
         }
@@ -44,6 +49,7 @@ internal abstract partial class Job
         using var timer = new CancellationTokenSource(time, Graph.Time);
         await Task.WhenAny(wake, Task.Delay(Timeout.InfiniteTimeSpan, timer.Token)).ConfigureAwait(false);
         lock (StateLock) IsBusy = true;
+        return true;
     }
 
     /// <summary>Ends a sleep early. Under <see cref="StateLock"/>.</summary>

@@ -71,7 +71,7 @@ public sealed class CommitTests : IDisposable
             await JobFixture.UntilAsync(() => job.IsReady);
             if (seed % 2 == 0) await Task.WhenAll(writers);
             await fixture.CommandAsync(job.Complete);
-            await job.Completion;
+            await job.EndAsync();
             Assert.Null(job.Error);
             Assert.Equal("base", guest.Node.NodeName);
             await Task.WhenAll(writers);
@@ -91,7 +91,7 @@ public sealed class CommitTests : IDisposable
             BlockJob job = await StartAsync(fixture, new CommitOptions("top"));
             await JobFixture.UntilAsync(() => job.IsReady);
             await fixture.CommandAsync(() => job.CancelAsync(force: false).AsTask());
-            await job.Completion;
+            await job.EndAsync();
             Assert.Null(job.Error);
             Assert.Equal("top", guest.Node.NodeName);
             Assert.Contains(fixture.Events, e => e.StartsWith("BLOCK_JOB_COMPLETED", StringComparison.Ordinal));
@@ -111,7 +111,7 @@ public sealed class CommitTests : IDisposable
         {
             BlockJob job = await StartAsync(fixture, new CommitOptions("top") { Speed = 1 });
             await fixture.CommandAsync(() => job.CancelAsync(force: true).AsTask());
-            await job.Completion;
+            await job.EndAsync();
             Assert.Contains(fixture.Events, e => e.StartsWith("BLOCK_JOB_CANCELLED", StringComparison.Ordinal));
             Assert.Equal("top", guest.Node.NodeName);
             Assert.Equal(model, await StreamTests.ReadAllAsync(guest));
@@ -132,7 +132,7 @@ public sealed class CommitTests : IDisposable
         {
             BlockJob job = await StartAsync(fixture, new CommitOptions("top") { TopNode = "mid", BackingFile = name });
             await StreamUnderWritesTests.WriteAndVerifyAsync(guest, model, 0, 7);
-            await job.Completion;
+            await job.EndAsync();
             Assert.Null(job.Error);
             Assert.Equal("base", guest.Node.BackingChild!.Node.NodeName);
             Assert.True(fixture.Graph.FindNode("base")!.IsReadOnly);

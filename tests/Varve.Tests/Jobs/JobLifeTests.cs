@@ -21,10 +21,39 @@ public sealed class JobLifeTests
         Assert.Equal(512 << 10, job.CurrentProgress);
 
         await fixture.CommandAsync(job.Resume);
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal(
             ["created", "running", "paused", "running", "waiting", "pending", "BLOCK_JOB_COMPLETED 2097152/2097152", "concluded", "null"],
             fixture.Events);
+    }
+
+    /// <summary>The limit is taken away between the job's look at it and its sleep.</summary>
+    [Fact]
+    public async Task A_change_of_speed_wakes_a_job_that_is_about_to_sleep()
+    {
+        for (int round = 0; round < 100; round++)
+        {
+            var time = new ObservedTime();
+            await using JobFixture fixture = await JobFixture.WithChainAsync(time);
+            BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { Speed = 1 });
+            await JobFixture.UntilAsync(() => job.CurrentProgress == 512 << 10 && !job.IsBusy);
+            using var going = new ManualResetEventSlim();
+            var changer = new Thread(() =>
+            {
+                going.Set();
+                job.SetSpeed(0);
+            });
+            time.Looked = () =>
+            {
+                time.Looked = null;
+                changer.Start();
+                going.Wait();
+                Thread.SpinWait(1000);   // by now it waits for the lock that this thread holds
+            };
+            job.SetSpeed(2);   // the job wakes, and looks at the time to see how long it has to sleep
+            await job.EndAsync();
+            changer.Join();
+        }
     }
 
     [Fact]
@@ -84,7 +113,7 @@ public sealed class JobLifeTests
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { Speed = 1 });
         await JobFixture.UntilAsync(() => job.CurrentProgress > 0);
         await fixture.CommandAsync(() => job.CancelAsync(force: false).AsTask());
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal(["created", "running", "aborting", "BLOCK_JOB_CANCELLED 524288/2097152", "concluded", "null"], fixture.Events);
         Assert.Equal(8, fixture["top"].Allocated.Count);
         Assert.Equal(0, fixture["top"].Header.Writes);
@@ -110,7 +139,7 @@ public sealed class JobLifeTests
         await fixture.CommandAsync(job.Pause);
         await JobFixture.UntilAsync(() => job.Status == JobStatus.Paused);
         await fixture.CommandAsync(() => job.CancelAsync(force: true).AsTask());
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal("Operation canceled", job.GetInfo().Error);
         Assert.Equal(["paused", "running", "aborting"], fixture.Events.SkipWhile(e => e != "paused").Take(3));
     }
@@ -129,7 +158,7 @@ public sealed class JobLifeTests
             Assert.Equal(512 << 10, job.CurrentProgress);
         }
 
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal(["created", "running", "paused", "running", "waiting"], fixture.Events.Take(5));
         Assert.Null(job.Error);
     }
@@ -162,7 +191,7 @@ public sealed class JobLifeTests
         Assert.Equal(4 << 20, job.GetBlockJobInfo().Speed);
         await fixture.CommandAsync(() => job.SetSpeed(8 << 20));
         Assert.Equal(8 << 20, job.GetBlockJobInfo().Speed);
-        await job.Completion;
+        await job.EndAsync();
     }
 
     [Fact]
@@ -173,7 +202,7 @@ public sealed class JobLifeTests
         await fixture.AddAsync("t2", "b2");
         BlockJob running = await fixture.StreamAsync(new StreamOptions("top") { Speed = 1 });
         BlockJob concluded = await fixture.StreamAsync(new StreamOptions("t2") { JobId = "k", AutoDismiss = false });
-        await concluded.Completion;
+        await concluded.EndAsync();
         await fixture.Jobs.CancelAllAsync();
         Assert.Empty(fixture.Jobs.Jobs);
         Assert.True(running.IsCancelled);
@@ -190,7 +219,7 @@ public sealed class JobLifeTests
             job = fixture.Jobs.StartCreate("c", () => Task.FromException(new BlockException(BlockErrorKind.Invalid, "no such thing")));
         }
 
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal(["created", "running", "aborting", "concluded"], fixture.Events);
         Assert.Equal(new JobInfo("c", "create", JobStatus.Concluded, 1, 1, "no such thing"), job.GetInfo());
         Assert.Null(fixture.Jobs.FindBlockJob("c"));
@@ -201,4 +230,15 @@ public sealed class JobLifeTests
 
     private static Task RefusedAsync(JobFixture fixture, Func<ValueTask> command, string message)
         => fixture.CommandAsync(async () => Assert.Equal(message, (await Assert.ThrowsAsync<BlockException>(async () => await command())).Message));
+
+    private sealed class ObservedTime : TimeProvider
+    {
+        public Action? Looked { get; set; }
+
+        public override long GetTimestamp()
+        {
+            Looked?.Invoke();
+            return base.GetTimestamp();
+        }
+    }
 }

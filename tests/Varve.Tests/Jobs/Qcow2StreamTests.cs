@@ -35,7 +35,7 @@ public sealed class Qcow2StreamTests : IDisposable
     private static async Task<BlockJob> RunAsync(JobFixture fixture, StreamOptions options)
     {
         BlockJob job = await fixture.StreamAsync(options);
-        await job.Completion;
+        await job.EndAsync();
         return job;
     }
 
@@ -206,7 +206,7 @@ public sealed class Qcow2StreamTests : IDisposable
             BlockJob cancelled = await fixture.StreamAsync(new StreamOptions("top") { JobId = "first", Base = "base.img" });
             if (seed % 2 == 0) await JobFixture.UntilAsync(() => cancelled.CurrentProgress > 0);
             if (!cancelled.Completion.IsCompleted) await fixture.CommandAsync(() => cancelled.Status.Accepts(JobVerb.Cancel) ? cancelled.CancelAsync(force: true).AsTask() : Task.CompletedTask);
-            await cancelled.Completion;
+            await cancelled.EndAsync();
             BlockJob job = await RunAsync(fixture, new StreamOptions("top"));
             Assert.Null(job.Error);
             await Task.WhenAll(writers);

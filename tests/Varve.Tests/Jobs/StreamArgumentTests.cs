@@ -97,9 +97,9 @@ public sealed class StreamArgumentTests
         BlockJob lower = await fixture.StreamAsync(new StreamOptions("top") { JobId = "lower", Bottom = "mid", Speed = 1 });
         BlockJob upper = await fixture.StreamAsync(new StreamOptions("highest") { JobId = "upper", Bottom = "over", Speed = 1 });
         await fixture.CommandAsync(() => upper.SetSpeed(0));
-        await upper.Completion;
+        await upper.EndAsync();
         await fixture.CommandAsync(() => lower.SetSpeed(0));
-        await lower.Completion;
+        await lower.EndAsync();
 
         Assert.Null(upper.Error);
         Assert.Null(lower.Error);

@@ -26,7 +26,7 @@ public sealed class StreamErrorTests
     {
         await using JobFixture fixture = await WithFailingBaseAsync(Errno.EIO);
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top"));
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal(
             ["created", "running", "BLOCK_JOB_ERROR read report", "aborting", "BLOCK_JOB_COMPLETED 524288/2097152 Input/output error",
                 "concluded", "null"],
@@ -40,7 +40,7 @@ public sealed class StreamErrorTests
     {
         await using JobFixture fixture = await WithFailingBaseAsync(Errno.EIO);
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { OnError = OnError.Ignore });
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal(
             ["created", "running", "BLOCK_JOB_ERROR read ignore", "aborting", "BLOCK_JOB_COMPLETED 2097152/2097152 Input/output error",
                 "concluded", "null"],
@@ -62,7 +62,7 @@ public sealed class StreamErrorTests
 
         await fixture.CommandAsync(job.Resume);
         Assert.Equal(IOStatus.Ok, job.IOStatus);
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal(
             ["created", "running", "BLOCK_JOB_ERROR read stop", "paused", "running", "waiting", "pending",
                 "BLOCK_JOB_COMPLETED 2097152/2097152", "concluded", "null"],
@@ -74,7 +74,7 @@ public sealed class StreamErrorTests
     {
         await using JobFixture fixture = await WithFailingBaseAsync(Errno.EIO);
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { OnError = OnError.NoSpace });
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal("Input/output error", job.Error);
         Assert.Contains("BLOCK_JOB_ERROR read report", fixture.Events);
     }
@@ -90,7 +90,7 @@ public sealed class StreamErrorTests
         fixture["top"].OnHeaderWrite = _ => throw BlockException.FromErrno(errno);
 
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base" });
-        await job.Completion;
+        await job.EndAsync();
 
         Assert.Equal(
             ["created", "running", "waiting", "pending", "aborting", $"BLOCK_JOB_COMPLETED 2097152/2097152 {text}", "concluded", "null"],
@@ -103,7 +103,7 @@ public sealed class StreamErrorTests
         Assert.All(fixture.Graph.Nodes.SelectMany(n => n.Children), c => Assert.Equal(0, c.FreezeCount));
 
         fixture["top"].OnHeaderWrite = null;
-        await (await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base" })).Completion;
+        await (await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base" })).EndAsync();
         Assert.Same(fixture["base"], fixture["top"].BackingChild!.Node);
     }
 
@@ -112,7 +112,7 @@ public sealed class StreamErrorTests
     {
         await using JobFixture fixture = await JobFixture.WithChainAsync();
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base", BackingFile = new string('x', 1024) });
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal("Invalid argument", job.Error);
         Assert.Same(fixture["mid"], fixture["top"].BackingChild!.Node);
     }
@@ -137,7 +137,7 @@ public sealed class StreamErrorTests
         await guest.WriteAsync(4096, data, cancellationToken: TestContext.Current.CancellationToken);
         await guest.ReadAsync(4096, data, TestContext.Current.CancellationToken);
         go.SetResult();
-        await job.Completion;
+        await job.EndAsync();
         Assert.NotNull(job.Error);
     }
 }

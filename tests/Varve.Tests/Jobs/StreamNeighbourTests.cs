@@ -20,7 +20,7 @@ public sealed class StreamNeighbourTests
             () => fixture.CommandAsync(() => fixture.Graph.SnapshotAsync(fixture["top"], fixture["overlay"]).AsTask()));
         Assert.Equal(Busy, refused.Message);
         await fixture.CommandAsync(() => job.SetSpeed(0));
-        await job.Completion;
+        await job.EndAsync();
         Assert.Null(job.Error);
     }
 
@@ -49,7 +49,7 @@ public sealed class StreamNeighbourTests
             await change.CommitAsync();
         });
         await fixture.CommandAsync(() => job.SetSpeed(0));
-        await job.Completion;
+        await job.EndAsync();
         Assert.Null(job.Error);
         Assert.Same(fixture["other"], fixture["top"].BackingChild!.Node);
     }
@@ -70,7 +70,7 @@ public sealed class StreamNeighbourTests
         await using JobFixture fixture = await JobFixture.WithChainAsync();
         OverlayNode mid = fixture["mid"];
         using (await fixture.Graph.ControlLock.EnterAsync(TestContext.Current.CancellationToken)) await fixture.Graph.ReleaseAsync(mid);
-        await (await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base" })).Completion;
+        await (await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base" })).EndAsync();
         Assert.Null(fixture.Graph.FindNode("mid"));
         Assert.NotNull(fixture.Graph.FindNode("base"));
     }
@@ -84,7 +84,7 @@ public sealed class StreamNeighbourTests
         BlockBackend guest = await fixture.OpenGuestAsync("throttle");
         byte[] before = await StreamTests.ReadAllAsync(guest);
         BlockJob job = await fixture.StreamAsync(new StreamOptions("throttle") { BaseNode = "base", BackingFile = "name" });
-        await job.Completion;
+        await job.EndAsync();
         Assert.Null(job.Error);
         Assert.Equal(("name", "overlay", 1), fixture["top"].Header);
         Assert.Same(fixture["top"], fixture.Graph.FindNode("throttle")!.FilteredChild!.Node);
@@ -104,7 +104,7 @@ public sealed class StreamNeighbourTests
         (await fixture.AddAsync("mid", "filter")).Fill(0, 65536, 50);
         await fixture.AddAsync("top", "mid");
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { BaseNode = baseNode });
-        await job.Completion;
+        await job.EndAsync();
         Assert.Null(job.Error);
         Assert.Equal(below, fixture["top"].BackingChild!.Node.NodeName);
         Assert.Equal((fixture["base"].Filename, "overlay", 1), fixture["top"].Header);
@@ -125,7 +125,7 @@ public sealed class StreamNeighbourTests
         await JobFixture.UntilAsync(() => job.Status == JobStatus.Paused);
         Assert.Equal((524288, IOStatus.NoSpace), (job.CurrentProgress, job.IOStatus));
         await fixture.CommandAsync(job.Resume);
-        await job.Completion;
+        await job.EndAsync();
         Assert.Null(job.Error);
         Assert.Equal(2097152, job.CurrentProgress);
     }

@@ -18,7 +18,7 @@ public sealed class StreamTests
 
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top"));
         Assert.Equal(["created", "running"], fixture.Events.Take(2));
-        await job.Completion;
+        await job.EndAsync();
 
         Assert.Equal(s_success, fixture.Events);
         Assert.Equal((null, null, 1), fixture["top"].Header);
@@ -41,7 +41,7 @@ public sealed class StreamTests
         byte[] before = await ReadAllAsync(guest);
 
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base" });
-        await job.Completion;
+        await job.EndAsync();
 
         Assert.Equal(s_success, fixture.Events);
         Assert.Equal((fixture["base"].Filename, "overlay", 1), fixture["top"].Header);
@@ -55,7 +55,7 @@ public sealed class StreamTests
     {
         await using JobFixture fixture = await JobFixture.WithChainAsync();
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base", BackingFile = "any : garbage\n" });
-        await job.Completion;
+        await job.EndAsync();
         Assert.Null(job.Error);
         Assert.Equal(("any : garbage\n", "overlay", 1), fixture["top"].Header);
     }
@@ -65,7 +65,7 @@ public sealed class StreamTests
     {
         await using JobFixture fixture = await JobFixture.WithChainAsync();
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "mid", BackingFile = "renamed" });
-        await job.Completion;
+        await job.EndAsync();
         Assert.Equal(["created", "running", "waiting", "pending", "BLOCK_JOB_COMPLETED 0/0", "concluded", "null"], fixture.Events);
         Assert.Equal(("renamed", "overlay", 1), fixture["top"].Header);
         Assert.Empty(fixture["top"].Allocated);
@@ -77,7 +77,7 @@ public sealed class StreamTests
     {
         await using JobFixture fixture = await JobFixture.WithChainAsync();
         BlockJob job = await fixture.StreamAsync(new StreamOptions("base"));
-        await job.Completion;
+        await job.EndAsync();
         Assert.Null(job.Error);
         Assert.Equal(0, job.TotalProgress);
         Assert.Equal(0, fixture["base"].Header.Writes);
@@ -87,11 +87,11 @@ public sealed class StreamTests
     public async Task Bottom_names_the_lowest_image_that_is_copied()
     {
         await using JobFixture fixture = await JobFixture.WithChainAsync();
-        await (await fixture.StreamAsync(new StreamOptions("top") { Bottom = "mid" })).Completion;
+        await (await fixture.StreamAsync(new StreamOptions("top") { Bottom = "mid" })).EndAsync();
         Assert.Equal((fixture["base"].Filename, "overlay", 1), fixture["top"].Header);
         Assert.Equal(fixture["mid"].Allocated, fixture["top"].Allocated);
 
-        await (await fixture.StreamAsync(new StreamOptions("top") { Bottom = "top" })).Completion;
+        await (await fixture.StreamAsync(new StreamOptions("top") { Bottom = "top" })).EndAsync();
         Assert.Equal((fixture["base"].Filename, "overlay", 2), fixture["top"].Header);
     }
 
@@ -109,7 +109,7 @@ public sealed class StreamTests
         BlockJob job = await fixture.StreamAsync(new StreamOptions("mid"));
         Assert.False(fixture["mid"].IsReadOnly);
         Assert.Equal("copy-on-read", fixture["top"].BackingChild!.Node.Driver.Name);
-        await job.Completion;
+        await job.EndAsync();
 
         Assert.Null(job.Error);
         Assert.True(fixture["mid"].IsReadOnly);
@@ -129,9 +129,9 @@ public sealed class StreamTests
         byte[] before = await ReadAllAsync(guest);
         Assert.Equal(0, before[JobFixture.Size / 2]);
 
-        await (await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base" })).Completion;
+        await (await fixture.StreamAsync(new StreamOptions("top") { BaseNode = "base" })).EndAsync();
         Assert.Equal(before, await ReadAllAsync(guest));
-        await (await fixture.StreamAsync(new StreamOptions("top"))).Completion;
+        await (await fixture.StreamAsync(new StreamOptions("top"))).EndAsync();
         Assert.Equal(before, await ReadAllAsync(guest));
     }
 
@@ -141,7 +141,7 @@ public sealed class StreamTests
         await using var fixture = new JobFixture();
         (await fixture.AddAsync("base", size: JobFixture.Size / 2)).Fill(0, JobFixture.Size / 2, 10);
         await fixture.AddAsync("top", "base");
-        await (await fixture.StreamAsync(new StreamOptions("top"))).Completion;
+        await (await fixture.StreamAsync(new StreamOptions("top"))).EndAsync();
         Assert.Equal(s_success, fixture.Events);
         Assert.Equal(fixture["base"].Allocated, fixture["top"].Allocated);
     }
@@ -153,7 +153,7 @@ public sealed class StreamTests
         BlockJob job = await fixture.StreamAsync(new StreamOptions("top") { Speed = 1 });
         Assert.True(Assert.Single(fixture.Graph.Nodes, n => n.Driver.Name == "copy-on-read").IsImplicit);
         await fixture.CommandAsync(() => job.CancelAsync(force: false).AsTask());
-        await job.Completion;
+        await job.EndAsync();
 
         await fixture.StreamAsync(new StreamOptions("top") { Speed = 1, FilterNodeName = "cor", JobId = "named" });
         Assert.False(fixture.Graph.FindNode("cor")!.IsImplicit);

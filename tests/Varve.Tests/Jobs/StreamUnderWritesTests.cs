@@ -35,7 +35,7 @@ public sealed class StreamUnderWritesTests
             fixture["top"].OnHeaderWrite = left > 1 ? _ => throw BlockException.FromErrno(Errno.EIO) : null;
             BlockJob job = await fixture.StreamAsync(options);
             await ActAsync(fixture, job, random.Next(4));
-            await job.Completion;
+            await job.EndAsync();
             left--;
         }
 
@@ -43,7 +43,7 @@ public sealed class StreamUnderWritesTests
         Assert.Equal(model, await StreamTests.ReadAllAsync(guest));
         fixture["top"].OnHeaderWrite = null;
         BlockJob last = await fixture.StreamAsync(new StreamOptions("top"));
-        await last.Completion;
+        await last.EndAsync();
         Assert.Null(last.Error);
         Assert.Null(fixture["top"].BackingChild);
         Assert.Equal(model, await StreamTests.ReadAllAsync(guest));

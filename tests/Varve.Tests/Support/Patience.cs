@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Varve.Jobs;
 using Varve.Tests.Cli;
 
 namespace Varve.Tests.Support;
@@ -33,6 +34,9 @@ internal static class Patience
         await UntilAsync(() => File.Exists(path) || program is { IsCompleted: true }, $"{path} does not exist");
         if (!File.Exists(path)) Assert.Fail($"{path} does not exist, and the program ended: {await program!}");
     }
+
+    /// <summary>Waits until a job is concluded.</summary>
+    public static Task EndAsync(this Job job) => job.Completion.WaitAsync(Limit, TestContext.Current.CancellationToken);
 
     /// <summary>Waits for the end of a program that this process runs.</summary>
     public static Task<ToolRun> EndAsync(this Task<ToolRun> program) => program.WaitAsync(Limit, TestContext.Current.CancellationToken);

@@ -46,7 +46,7 @@ internal sealed partial class CommitJob
             if (_ignored is not null) throw _ignored;
             if (!_plan.IsActive || _isEnding) return;
             if (!IsReady) BecomeReady();
-            await SleepAsync(TimeSpan.FromMilliseconds(50)).ConfigureAwait(false);
+            await SleepAsync(static () => TimeSpan.FromMilliseconds(50)).ConfigureAwait(false);
         }
     }
 
