@@ -31,6 +31,9 @@ internal sealed class ToolContext : IAsyncDisposable
     /// <summary>Whether the command has <c>-U</c>, which reads an image that another process writes.</summary>
     public bool TakesForceShare { get; set; }
 
+    /// <summary>For what copies or compares whole disks: servers that take several connections get as many as from nbdcopy.</summary>
+    public void UseSeveralConnections() => Graph.ConnectionsPerServer = 4;
+
     /// <summary>The objects of <c>--object</c>.</summary>
     public ObjectRegistry Objects => Graph.Objects;
 

@@ -37,6 +37,7 @@ internal sealed class CompareCommand : ImgCommand
     {
         if (operands.Count != 2) throw ToolException.Usage("Expecting two image file names");
         NodeSettings settings = _cache.Apply(new() { ReadOnly = true, ForceShare = _forceShare });
+        context.UseSeveralConnections();
         BlockBackend first = await OpenAsync(operands[0], _format1).ConfigureAwait(false);
         BlockBackend second = await OpenAsync(operands[1], _format2).ConfigureAwait(false);
         using ProgressMeter progress = OpenProgress(context, "compare", _showProgress && !_quiet);

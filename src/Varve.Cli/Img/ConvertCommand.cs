@@ -85,6 +85,7 @@ internal sealed class ConvertCommand : ImgCommand
         }
 
         CheckUsage(operands);
+        context.UseSeveralConnections();
         using ProgressMeter progress = OpenProgress(context, "copy", _showProgress && !_quiet);
         var sources = new List<BlockBackend>();
         foreach (string name in operands.Take(operands.Count - 1))

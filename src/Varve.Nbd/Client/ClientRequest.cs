@@ -20,6 +20,9 @@ internal sealed class ClientRequest : IValueTaskSource<bool>
     /// <summary>As sent, but for the cookie.</summary>
     public RequestHeader Header { get; private set; }
 
+    /// <summary>Whether it changes what the export holds.</summary>
+    public bool IsChange => Header.Command is CommandType.Write or CommandType.WriteZeroes or CommandType.Trim;
+
     /// <summary>Where the data of a READ goes.</summary>
     public Memory<byte> Target { get; private set; }
 

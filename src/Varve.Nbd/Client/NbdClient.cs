@@ -10,9 +10,19 @@ namespace Varve.Nbd.Client;
 //   2. After the delay they fail, until an attempt that a request starts in passing has succeeded. Without a delay that is at once.
 //   3. Nobody waits in a drained section: it lets requests go, which means that they fail.
 //   4. A server that comes back with another export than the one that was opened has not come back.
+//
+// Several connections
+//   1. There are more than one only to a server that says CAN_MULTI_CONN: it promises that a flush, and FUA, cover what was
+//      acknowledged on any of them. Opening waits for the first; the others are opened behind it and used as they come.
+//   2. Another one joins if it shows the same export and no outage lies between it and the first: connections to the server before
+//      and after one do not mix. Where one shows another export, or none can be had for long, no more are tried before the next outage.
+//   3. A request goes to the connection with the fewest in flight.
+//   4. A connection that ends leaves. A flush on the others covers what it acknowledged (1), and what it was asked to read they are
+//      asked again. But a change without an answer may still be under way in the server, and land on top of a later one to the same
+//      place: that is an outage for all of them, and treated as with one connection. So is the end of the last.
 
 /// <summary>An export of a server: sends requests, and connects again when the server was gone.</summary>
-internal sealed class NbdClient : IAsyncDisposable
+internal sealed partial class NbdClient : IAsyncDisposable
 {
     private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(100), s_longestPause = TimeSpan.FromSeconds(16);
 
@@ -22,10 +32,6 @@ internal sealed class NbdClient : IAsyncDisposable
     private readonly SemaphoreSlim _places = new(NbdClientConnection.MaxInFlight);
     private readonly Stack<ClientRequest> _free = new();
     private readonly CancellationTokenSource _closing = new();
-    private NbdClientConnection? _connection;
-    private long _outageBegan;
-    private Task _attempts = Task.CompletedTask;
-    private TaskCompletionSource _changed = NewChange();
     private int _drains;
 
     private NbdClient(NbdClientOptions options, TimeProvider time) => (_options, _time) = (options, time);
@@ -44,8 +50,9 @@ internal sealed class NbdClient : IAsyncDisposable
         {
             try
             {
-                client._connection = await NbdClientConnection.OpenAsync(options, client.OnEnded, cancellationToken).ConfigureAwait(false);
-                client.Export = client._connection.Export;
+                NbdClientConnection first = await NbdClientConnection.OpenAsync(options, client.OnEnded, cancellationToken).ConfigureAwait(false);
+                client.Export = first.Export;
+                client.Begin(first);
                 return client;
             }
             catch (BlockException) when (time.GetElapsedTime(started) < options.OpenTimeout)
@@ -80,7 +87,7 @@ internal sealed class NbdClient : IAsyncDisposable
         {
             while (true)
             {
-                NbdClientConnection connection = Volatile.Read(ref _connection) ?? await WaitForServerAsync().ConfigureAwait(false);
+                NbdClientConnection connection = LeastLoaded() ?? await WaitForServerAsync().ConfigureAwait(false);
                 if (await connection.SendAsync(request).ConfigureAwait(false)) return;
                 OnEnded(connection);   // before the connection has said so itself, so that the next round does not meet it again
             }
@@ -111,97 +118,15 @@ internal sealed class NbdClient : IAsyncDisposable
     {
         await _closing.CancelAsync().ConfigureAwait(false);
         await _attempts.ConfigureAwait(false);
-        NbdClientConnection? connection;
-        lock (_lock)
+        await _growth.ConfigureAwait(false);
+        NbdClientConnection[] connections;
+        lock (_lock) (connections, _connections) = (_connections, []);
+        foreach (NbdClientConnection connection in connections)
         {
-            connection = _connection;
-            _connection = null;
+            await IO.BlockingThreads.Shared.RunAsync(connection.Close).ConfigureAwait(false);
         }
 
-        if (connection is not null) await IO.BlockingThreads.Shared.RunAsync(connection.Close).ConfigureAwait(false);
         _places.Dispose();
         _closing.Dispose();
     }
-
-    // ---- Outages
-
-    private void OnEnded(NbdClientConnection connection)
-    {
-        lock (_lock)
-        {
-            if (!ReferenceEquals(_connection, connection)) return;
-            _connection = null;
-            _outageBegan = _time.GetTimestamp();
-        }
-    }
-
-    private async ValueTask<NbdClientConnection> WaitForServerAsync()
-    {
-        while (true)
-        {
-            Task changed;
-            TimeSpan left;
-            lock (_lock)
-            {
-                if (_connection is { } connection) return connection;
-                if (_attempts.IsCompleted && !_closing.IsCancellationRequested) _attempts = Task.Run(AttemptAsync);
-                left = _options.ReconnectDelay - _time.GetElapsedTime(_outageBegan);
-                if (left <= TimeSpan.Zero || _drains > 0) throw new BlockException(BlockErrorKind.Io, Errno.Text(Errno.EIO));
-                changed = _changed.Task;
-            }
-
-            await Task.WhenAny(changed, Task.Delay(left, _time)).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>Tries to connect, once at least, until it worked or the delay has passed.</summary>
-    private async Task AttemptAsync()
-    {
-        TimeSpan pause = s_firstPause;
-        while (!_closing.IsCancellationRequested)
-        {
-            try
-            {
-                NbdClientConnection connection = await NbdClientConnection.OpenAsync(_options, OnEnded, _closing.Token).ConfigureAwait(false);
-                if (TryResume(connection)) return;
-                connection.Close();
-            }
-            catch (Exception e) when (e is BlockException or OperationCanceledException)
-            {
-                // Not yet.
-            }
-
-            if (_time.GetElapsedTime(_outageBegan) >= _options.ReconnectDelay) return;
-            await Task.Delay(pause, _time, _closing.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            pause = Longer(pause, s_longestPause);
-        }
-    }
-
-    private bool TryResume(NbdClientConnection connection)
-    {
-        if (!IsSame(connection.Export)) return false;
-        lock (_lock)
-        {
-            if (_closing.IsCancellationRequested) return false;
-            _connection = connection;
-            Change();
-            return true;
-        }
-    }
-
-    private bool IsSame(ExportDetails now)
-        => now.Size == Export.Size && now.Form >= Export.Form && (now.Flags & Export.Flags & ~TransmissionFlags.ReadOnly) == (Export.Flags & ~TransmissionFlags.ReadOnly)
-           && (now.Flags & TransmissionFlags.ReadOnly) <= (Export.Flags & TransmissionFlags.ReadOnly)
-           && (now.StatusContextId is not null || Export.StatusContextId is null)
-           && (now.BlockSizes?.Minimum ?? 1) <= (Export.BlockSizes?.Minimum ?? 1);
-
-    private void Change()
-    {
-        _changed.TrySetResult();
-        _changed = NewChange();
-    }
-
-    private static TaskCompletionSource NewChange() => new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-    private static TimeSpan Longer(TimeSpan pause, TimeSpan limit) => pause * 2 < limit ? pause * 2 : limit;
 }

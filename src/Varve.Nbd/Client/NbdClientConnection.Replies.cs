@@ -153,7 +153,12 @@ internal sealed partial class NbdClientConnection
 
     private void Finish(ulong cookie, ClientRequest request)
     {
-        lock (_slotLock) _slots[(int)(cookie & 0xFF)] = null;
+        lock (_slotLock)
+        {
+            _slots[(int)(cookie & 0xFF)] = null;
+            _inFlight--;
+        }
+
         request.OnAnswered(isLost: false);
     }
 

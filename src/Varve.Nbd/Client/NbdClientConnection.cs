@@ -10,8 +10,8 @@ namespace Varve.Nbd.Client;
 //      in whatever order they come, and fills the callers' memory.
 //   2. A request is in _slots from before it is sent until its last chunk was received. The slot's number is the low byte of its
 //      cookie, the rest counts: an answer to a request that is not waiting for one ends the connection.
-//   3. The connection ends once: when the receiving thread stops. It then gives back every request without an answer; later ones are
-//      given back at once.
+//   3. The connection ends once: when the receiving thread stops. It says so, and then gives back every request without an answer;
+//      later ones are given back at once.
 
 /// <summary>One connection to a server, after the handshake.</summary>
 internal sealed partial class NbdClientConnection
@@ -34,6 +34,7 @@ internal sealed partial class NbdClientConnection
     private readonly Thread _receiver;
     private readonly bool _isExtended;
     private ulong _counter;
+    private int _inFlight;
     private bool _isBroken, _hasEnded;
 
     private NbdClientConnection(ClientHandshake handshake, ExportDetails export, Action<NbdClientConnection> onEnded)
@@ -46,12 +47,18 @@ internal sealed partial class NbdClientConnection
     /// <summary>What the server said about the export.</summary>
     public ExportDetails Export { get; }
 
+    /// <summary>Requests that wait for an answer.</summary>
+    public int InFlight => Volatile.Read(ref _inFlight);
+
+    /// <summary>Whether it has ended with a request in flight that changes the export.</summary>
+    public bool HasUnansweredChange { get; private set; }
+
     /// <summary>Why it ended, where the server was to blame.</summary>
     public string? Failure { get; private set; }
 
     /// <summary>Connects, negotiates and begins to receive.</summary>
     /// <param name="options">Where to, and which export.</param>
-    /// <param name="onEnded">Told once, from the receiving thread, that the connection is no more.</param>
+    /// <param name="onEnded">Told once, from the receiving thread, that the connection is no more, before requests are given back.</param>
     /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="BlockException">The server cannot be reached, or refuses.</exception>
     public static async Task<NbdClientConnection> OpenAsync(
@@ -162,6 +169,7 @@ internal sealed partial class NbdClientConnection
             if (_hasEnded) return null;
             int slot = Array.IndexOf(_slots, null);
             _slots[slot] = request;
+            _inFlight++;
             return _cookies[slot] = (++_counter << 8) | (uint)slot;
         }
     }
@@ -214,10 +222,10 @@ internal sealed partial class NbdClientConnection
         }
 
         Break();
-        lock (_slotLock) _hasEnded = true;
+        lock (_slotLock) (_hasEnded, HasUnansweredChange) = (true, Array.Exists(_slots, r => r?.IsChange == true));
+        _onEnded(this);
         foreach (ClientRequest? request in _slots) request?.OnAnswered(isLost: true);
         lock (_sending) _transport.Dispose();
         _input.Dispose();
-        _onEnded(this);
     }
 }

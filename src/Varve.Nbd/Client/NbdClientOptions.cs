@@ -17,6 +17,9 @@ internal sealed record NbdClientOptions
     /// <summary>Encrypts the connection; null: in the clear.</summary>
     public TlsUpgrade? Tls { get; init; }
 
+    /// <summary>Connections at most, 1 to <see cref="MaxConnections"/>; a server that does not say CAN_MULTI_CONN gets one.</summary>
+    public int Connections { get; init; } = 1;
+
     /// <summary>How long requests wait for a lost server to come back before they fail. Zero: they fail at once.</summary>
     public TimeSpan ReconnectDelay { get; init; }
 
@@ -26,6 +29,8 @@ internal sealed record NbdClientOptions
     /// <summary>How long a server may take from being connected to transmission.</summary>
     /// <remarks>Differs from QEMU: it waits for ever.</remarks>
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    public const int MaxConnections = 16;
 
     public const string BaseAllocation = "base:allocation";
 

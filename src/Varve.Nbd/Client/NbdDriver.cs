@@ -28,6 +28,7 @@ internal sealed class NbdDriver : BlockDriver
         OptionMember.Optional("x-dirty-bitmap", OptionType.Str) with { Features = ["unstable"] },
         OptionMember.Optional("reconnect-delay", OptionType.UInt32),
         OptionMember.Optional("open-timeout", OptionType.UInt32),
+        OptionMember.Optional("multi-conn", OptionType.UInt32),
     ];
 
     public override IReadOnlyList<string> StrongOptions => ["path", "host", "port", "export", "tls-creds", "tls-hostname", "server"];
@@ -91,6 +92,7 @@ internal sealed class NbdDriver : BlockDriver
             Export = export,
             Tls = NbdClientOptions.UpgradeWith(credentials, hostname, server),
             StatusContext = context ?? NbdClientOptions.BaseAllocation,
+            Connections = TakeConnections(opening),
             ReconnectDelay = TakeSeconds(opening, "reconnect-delay"),
             OpenTimeout = TakeSeconds(opening, "open-timeout"),
         };
@@ -125,13 +127,23 @@ internal sealed class NbdDriver : BlockDriver
         _ => value.DeepClone(),
     };
 
-    private static TimeSpan TakeSeconds(NodeOpening opening, string name)
+    private static int TakeConnections(NodeOpening opening)
+        => TakeNumber(opening, "multi-conn") switch
+        {
+            null => opening.Graph.ConnectionsPerServer,
+            >= 1 and <= NbdClientOptions.MaxConnections and var count => (int)count,
+            _ => throw Invalid($"Parameter 'multi-conn' expects a number from 1 to {NbdClientOptions.MaxConnections}"),
+        };
+
+    private static TimeSpan TakeSeconds(NodeOpening opening, string name) => TimeSpan.FromSeconds(TakeNumber(opening, name) ?? 0);
+
+    private static uint? TakeNumber(NodeOpening opening, string name)
     {
         JsonNode? value = opening.Take(name);
-        if (value is null) return TimeSpan.Zero;
+        if (value is null) return null;
         string text = OptionChecker.TextOf(value) ?? value.ToJsonString();
-        return uint.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out uint seconds)
-            ? TimeSpan.FromSeconds(seconds)
+        return uint.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out uint number)
+            ? number
             : throw Invalid($"Parameter '{name}' expects a number");
     }
 

@@ -26,6 +26,9 @@ internal abstract record SocketTarget
 
     public abstract ValueTask<Socket> ConnectAsync(CancellationToken cancellationToken);
 
+    /// <summary>Whether there is more than one connection to be had.</summary>
+    public virtual bool CanConnectAgain => true;
+
     /// <summary>Removes what listening left in the file system.</summary>
     public virtual void RemoveListener() { }
 
@@ -188,6 +191,9 @@ internal sealed record DescriptorTarget(string Name) : SocketTarget
     public override ValueTask<Socket> ListenAsync(CancellationToken cancellationToken) => new(Adopt());
 
     public override ValueTask<Socket> ConnectAsync(CancellationToken cancellationToken) => new(Adopt());
+
+    /// <summary>A descriptor is one connection; later its number may be that of anything.</summary>
+    public override bool CanConnectAgain => false;
 
     /// <summary>The descriptor, where the name is not its number.</summary>
     public SafeFileHandle? Descriptor { get; init; }

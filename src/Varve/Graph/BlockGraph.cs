@@ -43,6 +43,9 @@ internal sealed partial class BlockGraph : IAsyncDisposable
     /// <summary>Takes a descriptor that a management program passed in under a name; null where there is no such program.</summary>
     public Func<string, SafeFileHandle>? TakeDescriptor { get; set; }
 
+    /// <summary>Connections that a driver opens to a server which takes several, where its node's options do not say.</summary>
+    public int ConnectionsPerServer { get; set; } = 1;
+
     /// <summary>Held while the graph changes.</summary>
     public ControlLock ControlLock { get; } = new();
 
