@@ -102,7 +102,7 @@ internal sealed partial class Qcow2Image
             long length = mapping.Length;
             switch (mapping.Kind)
             {
-                case MappingKind.ZeroPlain when BackingChild is null:
+                case MappingKind.ZeroPlain when UnallocatedIsZero:
                     await ChangeEntriesAsync(
                         start, Align.Up(start + length, ClusterSize), EntryChange.Forget, DiscardReason.Other, cancellationToken).ConfigureAwait(false);
                     break;
@@ -172,7 +172,7 @@ internal sealed partial class Qcow2Image
     /// <summary>What a zero entry of a table with <paramref name="owners"/> owners becomes.</summary>
     private async ValueTask<L2Entry> ExpandEntryAsync(L2Entry entry, long guest, ulong owners, List<LostReference> lost, CancellationToken cancellationToken)
     {
-        if (entry.Host.IsNone && BackingChild is null) return L2Entry.Unallocated;
+        if (entry.Host.IsNone && UnallocatedIsZero) return L2Entry.Unallocated;
 
         // A cluster set aside is written in place only when nobody else's entry leads to it.
         bool isOwn = !entry.Host.IsNone && Align.Is(entry.Host.Value, ClusterSize)

@@ -68,6 +68,27 @@ public sealed class Qcow2AmendTests : IDisposable
         }
     }
 
+    /// <summary>An image that is opened without the backing file it names: what is zero must not show that file's data tomorrow.</summary>
+    [Fact]
+    public async Task A_downgrade_keeps_zeros_while_the_backing_file_is_left_out()
+    {
+        await using var fixture = new Qcow2Fixture();
+        string bottom = fixture.CreateByReference("base.qcow2", "1M");
+        ReferenceTool.Run("qemu-io", "-f", "qcow2", "-c", "write -P 7 0 1M", bottom);
+        string path = fixture.CreateByReference("top.qcow2", "1M", backing: bottom);
+        ReferenceTool.Run("qemu-io", "-f", "qcow2", "-c", "write -z 0 256k", path);
+        ReferenceTool.Run("qemu-img", "snapshot", "-c", "zero", path);
+        ReferenceTool.Run("qemu-io", "-f", "qcow2", "-c", "write -z 256k 256k", "-c", "write -P 1 0 64k", path);
+        BlockBackend disk = await fixture.OpenAsync(path, options: new JsonObject { ["backing"] = null });
+        await Qcow2Fixture.ImageOf(disk).AmendAsync(new AmendRequest(new JsonObject { ["compat"] = "0.10" }), default);
+        await fixture.CloseAsync(disk);
+
+        Qcow2Fixture.AssertClean(path);
+        ReferenceTool.Run("qemu-io", "-f", "qcow2", "-c", "read -P 1 0 64k", "-c", "read -P 0 64k 448k", "-c", "read -P 7 512k 512k", path);
+        ReferenceTool.Run("qemu-img", "snapshot", "-a", "zero", path);
+        ReferenceTool.Run("qemu-io", "-f", "qcow2", "-c", "read -P 0 0 256k", "-c", "read -P 7 256k 768k", path);
+    }
+
     [Fact]
     public async Task A_zero_cluster_that_shares_its_place_with_a_snapshot_s_data_does_not_harm_it()
     {
