@@ -9,7 +9,7 @@ namespace Varve.Qmp.Commands;
 
 /// <summary><c>query-blockstats</c>: with <c>query-nodes</c> all nodes, oldest first, each with the nodes that hold its bytes.</summary>
 /// <remarks>As in the reference, operations are counted by devices, of which a storage daemon has none; a node knows only how
-/// far into it writes have reached.</remarks>
+/// far into it writes have reached, and what its driver counts.</remarks>
 internal sealed class QueryBlockStats() : QmpCommand("query-blockstats", Optional("query-nodes", Bool))
 {
     public override OptionType Returns => BlockStatsTypes.Stats.List;
@@ -26,6 +26,7 @@ internal sealed class QueryBlockStats() : QmpCommand("query-blockstats", Optiona
         counters["account_failed"] = false;
         counters["timed_stats"] = new JsonArray();
         var stats = new JsonObject { ["node-name"] = node.NodeName, ["stats"] = counters };
+        if (node.GetSpecificStatistics() is { } specific) stats["driver-specific"] = specific;
         if (node.PrimaryChild is { } child) stats["parent"] = Describe(child.Node);
         return stats;
     }

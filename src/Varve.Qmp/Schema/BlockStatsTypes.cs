@@ -35,6 +35,24 @@ internal static class BlockStatsTypes
         .. new[] { "rd", "wr", "zone_append", "flush" }.Select(k => Optional(k + "_latency_histogram", s_histogram)),
     ]);
 
+    private static readonly ObjectType s_file = new("BlockStatsSpecificFile",
+        [.. new[] { "discard-nb-ok", "discard-nb-failed", "discard-bytes-ok" }.Select(c => Required(c, OptionType.UInt64))]);
+
+    private static readonly ObjectType s_tableCache = new("BlockStatsSpecificQcow2Cache",
+        [.. new[] { "hits", "misses", "evictions" }.Select(c => Required(c, OptionType.UInt64))]);
+
+    /// <summary>What a driver counts. The variant of qcow2 is ours.</summary>
+    private static readonly ObjectType s_specific = new(
+        "BlockStatsSpecific",
+        [Required("driver", BlockdevSchema.Driver)],
+        "driver",
+        new Dictionary<string, ObjectType>
+        {
+            ["file"] = s_file,
+            ["host_device"] = s_file,
+            ["qcow2"] = new("BlockStatsSpecificQcow2", [Required("l2-cache", s_tableCache), Required("refcount-cache", s_tableCache)]),
+        });
+
     /// <summary>One device or node, with what lies below it.</summary>
     public static ObjectType Stats { get; } = MakeStats();
 
@@ -43,6 +61,7 @@ internal static class BlockStatsTypes
         List<OptionMember> members =
         [
             Optional("device", Str), Optional("qdev", Str), Optional("node-name", Str), Required("stats", s_device),
+            Optional("driver-specific", s_specific),
         ];
         var stats = new ObjectType("BlockStats", members);
         members.AddRange([Optional("parent", stats), Optional("backing", stats)]);   // the type refers to itself

@@ -76,6 +76,9 @@ internal abstract partial class BlockNode
     /// <summary>QMP's <c>ImageInfoSpecific</c>: <c>{"type": ..., "data": {...}}</c>; null where the driver has none.</summary>
     public virtual JsonObject? GetSpecificInfo() => null;
 
+    /// <summary>QMP's <c>BlockStatsSpecific</c>: <c>{"driver": ..., ...}</c>; null where the driver has none.</summary>
+    public virtual JsonObject? GetSpecificStatistics() => null;
+
     /// <summary>Compares the image's metadata with itself and repairs what <paramref name="repair"/> asks.</summary>
     /// <exception cref="BlockException"><c>Unsupported</c>: the format has no check.</exception>
     public virtual ValueTask<CheckResult> CheckAsync(CheckRepair repair, IProgress<string>? messages, CancellationToken cancellationToken)

@@ -135,7 +135,8 @@ internal sealed partial class L2Cache
     /// <summary>Maps the longest run of one kind that begins at <paramref name="offset"/>.</summary>
     /// <param name="offset">Guest offset.</param>
     /// <param name="maxLength">Bytes, at least 1.</param>
-    public Mapping Lookup(long offset, long maxLength)
+    /// <param name="held">The slice that an earlier lookup wanted, pinned.</param>
+    public Mapping Lookup(long offset, long maxLength, TableSlice? held = null)
     {
         int l1Index = L1IndexOf(offset);
         L1Entry l1 = l1Index < L1.Count ? new L1Entry(L1[l1Index]) : L1Entry.Unallocated;
@@ -147,7 +148,7 @@ internal sealed partial class L2Cache
 
         if (!Align.Is(l1.Table.Value, 1L << _clusterBits)) return new Mapping(MappingKind.Corrupt, 1, l1.Table.Value, IsCopied: false, default);
         long sliceHost = l1.Table.Value + SliceOffsetOf(offset);
-        if (!Slices.TryGet(sliceHost, out TableSlice? slice)) return new Mapping(MappingKind.NotCached, 1, sliceHost, IsCopied: false, default);
+        if (!Slices.TryGet(sliceHost, out TableSlice? slice, held)) return new Mapping(MappingKind.NotCached, 1, sliceHost, IsCopied: false, default);
         Mapping mapping = _hasSubclusters ? LookupSubclusters(slice, offset, maxLength) : LookupIn(slice, offset, maxLength);
         return _hasDataFile ? InDataFile(mapping, offset) : mapping;
     }

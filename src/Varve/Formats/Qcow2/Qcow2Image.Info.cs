@@ -3,7 +3,7 @@ using Varve.Formats.Qcow2.Metadata;
 
 namespace Varve.Formats.Qcow2;
 
-/// <content>What queries tell about the image (QMP <c>ImageInfoSpecificQCow2</c>).</content>
+/// <content>What queries tell about the image (QMP <c>ImageInfoSpecificQCow2</c>, <c>BlockStatsSpecificQcow2</c>).</content>
 internal sealed partial class Qcow2Image
 {
     /// <inheritdoc/>
@@ -28,6 +28,15 @@ internal sealed partial class Qcow2Image
         }
 
         return new JsonObject { ["type"] = "qcow2", ["data"] = data };
+    }
+
+    /// <inheritdoc/>
+    public override JsonObject GetSpecificStatistics()
+    {
+        lock (TableLock)
+        {
+            return new JsonObject { ["driver"] = "qcow2", ["l2-cache"] = _l2Counters.ToJson(), ["refcount-cache"] = _refcountCounters.ToJson() };
+        }
     }
 
     private static JsonNode Describe(BitmapDirectoryEntry bitmap)

@@ -112,7 +112,8 @@ internal sealed partial class Qcow2Image
         int refcountEntries = _header.RefcountTableClusters << (_header.ClusterBits - 3);
         await _file.Node.DebugEventAsync(BlkdebugEvent.ReftableLoad).ConfigureAwait(false);
         ResidentTable refcounts = await ReadTableAsync(_header.RefcountTable, refcountEntries, cancellationToken).ConfigureAwait(false);
-        TableCache slices = NewCache(_options.L2EntrySize, _options.L2CacheSize), blocks = NewCache(ClusterSize, _options.RefcountCacheSize);
+        TableCache slices = NewCache(_options.L2EntrySize, _options.L2CacheSize, _l2Counters);
+        TableCache blocks = NewCache(ClusterSize, _options.RefcountCacheSize, _refcountCounters);
         var allocator = new ClusterAllocator(this, refcounts, blocks);
         await ReadInactiveTablesAsync(cancellationToken).ConfigureAwait(false);
         lock (TableLock)
@@ -139,8 +140,8 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    private TableCache NewCache(int sliceSize, long budget)
-        => new(_file, TableLock, sliceSize, budget, token => WritebackAsync(WritebackScope.Evict, token));
+    private TableCache NewCache(int sliceSize, long budget, CacheCounters counters)
+        => new(_file, TableLock, sliceSize, budget, counters, token => WritebackAsync(WritebackScope.Evict, token));
 
     private async ValueTask<ResidentTable> ReadTableAsync(HostOffset host, int count, CancellationToken cancellationToken)
     {

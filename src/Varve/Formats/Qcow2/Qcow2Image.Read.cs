@@ -149,7 +149,7 @@ internal sealed partial class Qcow2Image
             TableSlice slice = await _l2.Slices.GetPinnedAsync(mapping.Host, BlkdebugEvent.L2Load, cancellationToken).ConfigureAwait(false);
             try
             {
-                lock (TableLock) mapping = _l2.Lookup(offset, maxLength);
+                lock (TableLock) mapping = _l2.Lookup(offset, maxLength, slice);
             }
             finally
             {

@@ -24,6 +24,7 @@ internal sealed partial class Qcow2Image : BlockNode
     private CompressedClusters _compressed = null!;
     private ClusterCompressor _compressor = null!;
     private ITimer? _cleaning;
+    private readonly CacheCounters _l2Counters = new(), _refcountCounters = new();
 
     private readonly ChainIndex _below;
 

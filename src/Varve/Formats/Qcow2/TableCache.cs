@@ -15,8 +15,10 @@ namespace Varve.Formats.Qcow2;
 /// <param name="tableLock">Guards the cache and every byte in it; never held during I/O.</param>
 /// <param name="sliceSize">Bytes of a slice.</param>
 /// <param name="budget">Bytes the slices may take together.</param>
+/// <param name="counters">Where hits, misses and evictions are counted.</param>
 /// <param name="writeBack">Makes dirty slices clean, so that some can be evicted.</param>
-internal sealed class TableCache(BlockChild file, Lock tableLock, int sliceSize, long budget, Func<CancellationToken, ValueTask> writeBack)
+internal sealed class TableCache(
+    BlockChild file, Lock tableLock, int sliceSize, long budget, CacheCounters counters, Func<CancellationToken, ValueTask> writeBack)
 {
     private readonly Dictionary<long, TableSlice> _slices = [];
     private readonly Dictionary<long, TaskCompletionSource> _loading = [];
@@ -30,10 +32,14 @@ internal sealed class TableCache(BlockChild file, Lock tableLock, int sliceSize,
     public IReadOnlyList<TableSlice> Slices => _ring;
 
     /// <summary>The slice at <paramref name="host"/>, if it is cached. Needs the table lock.</summary>
-    public bool TryGet(long host, [NotNullWhen(true)] out TableSlice? slice)
+    /// <param name="host">Where it lies in the image file.</param>
+    /// <param name="slice">It.</param>
+    /// <param name="held">A slice that the caller has pinned: finding it again is no other hit.</param>
+    public bool TryGet(long host, [NotNullWhen(true)] out TableSlice? slice, TableSlice? held = null)
     {
         if (!_slices.TryGetValue(host, out slice)) return false;
         slice.WasUsed = true;
+        if (slice != held) counters.Hits++;
         return true;
     }
 
@@ -130,7 +136,12 @@ internal sealed class TableCache(BlockChild file, Lock tableLock, int sliceSize,
             await file.Node.DebugEventAsync(loadEvent).ConfigureAwait(false);
             await file.Node.ReadAsync(host, bytes, cancellationToken).ConfigureAwait(false);
             var slice = new TableSlice(host, bytes) { Pins = 1 };
-            lock (tableLock) Insert(slice);
+            lock (tableLock)
+            {
+                Insert(slice);
+                counters.Misses++;
+            }
+
             return slice;
         }
         finally
@@ -179,6 +190,7 @@ internal sealed class TableCache(BlockChild file, Lock tableLock, int sliceSize,
             else
             {
                 RemoveAt(_hand);
+                counters.Evictions++;
                 return true;
             }
         }

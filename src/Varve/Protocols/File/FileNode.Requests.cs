@@ -6,7 +6,7 @@ namespace Varve.Protocols.File;
 /// <content>The request path. A read that hits the page cache and a write into it run in the caller; the rest on other threads.</content>
 internal sealed partial class FileNode
 {
-    private long _written, _flushed;
+    private long _written, _flushed, _discardsDone, _discardsFailed, _discardedBytes;
     private volatile BlockException? _flushFailure;
 
     protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
@@ -105,7 +105,7 @@ internal sealed partial class FileNode
                 ZeroUnmap(offset, length);
                 break;
             case FileOperation.Discard:
-                _ = _file.TryDiscard(offset, length);   // a file system that cannot keeps what is there
+                CountDiscard(length, _file.TryDiscard(offset, length));     // a file system that cannot keeps what is there
                 break;
         }
     }
@@ -142,10 +142,18 @@ internal sealed partial class FileNode
     /// apart, so it counts as both.</summary>
     internal void CouldNotPerform(FileOperation operation, Exception failure)
     {
+        if (operation == FileOperation.Discard) CountDiscard(0, isDone: false);
         if (failure is BlockException block && (operation == FileOperation.Flush || (operation == FileOperation.WriteDurably && block.Kind == BlockErrorKind.Io)))
         {
             _flushFailure = block;
         }
+    }
+
+    /// <summary>A discard was carried out, or could not be.</summary>
+    internal void CountDiscard(long length, bool isDone)
+    {
+        Interlocked.Increment(ref isDone ? ref _discardsDone : ref _discardsFailed);
+        if (isDone) Interlocked.Add(ref _discardedBytes, length);
     }
 
     /// <summary>Copies a range of another file in the calling thread, which may block: see <see cref="CopyOffload"/>.</summary>

@@ -71,6 +71,14 @@ internal sealed partial class FileNode : BlockNode
         return new JsonObject { ["type"] = "file", ["data"] = data };
     }
 
+    public override JsonObject? GetSpecificStatistics() => _file.Kind == HostFileKind.Cdrom ? null : new()
+    {
+        ["driver"] = Driver.Name,
+        ["discard-nb-ok"] = Volatile.Read(ref _discardsDone),
+        ["discard-nb-failed"] = Volatile.Read(ref _discardsFailed),
+        ["discard-bytes-ok"] = Volatile.Read(ref _discardedBytes),
+    };
+
     public override async ValueTask CloseAsync()
     {
         try

@@ -86,6 +86,10 @@ internal sealed partial class FileRequest
                 break;
             case FileOperation.ZeroUnmap when _offset + _length > _node!.Length:
                 return UringStep.OnThread;      // the file has to grow too
+            case FileOperation.Discard:
+                _node!.CountDiscard(_length, isDone: true);
+                _done = _length;
+                break;
             default:
                 _done = _length;
                 break;
