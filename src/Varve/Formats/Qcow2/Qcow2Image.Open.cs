@@ -32,7 +32,9 @@ internal sealed partial class Qcow2Image
     /// <summary>Has unused slices dropped as often as the options say.</summary>
     private void StartCleaning()
     {
+        var longest = TimeSpan.FromMilliseconds(uint.MaxValue - 1);       // a timer's; seven weeks
         TimeSpan interval = _options.CacheCleanInterval > TimeSpan.Zero ? _options.CacheCleanInterval : Timeout.InfiniteTimeSpan;
+        if (interval > longest) interval = longest;
         _cleaning ??= Graph.Time.CreateTimer(
             static image => ((Qcow2Image)image!)._l2.Slices.DropUnused(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _cleaning.Change(interval, interval);

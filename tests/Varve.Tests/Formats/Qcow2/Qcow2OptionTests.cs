@@ -23,6 +23,7 @@ public sealed class Qcow2OptionTests : IDisposable
     [InlineData("refcount-cache-size=1P")]
     [InlineData("refcount-cache-size=100T")]   // not too many entries, but more than there is memory
     [InlineData("cache-clean-interval=4294967296")]
+    [InlineData("cache-clean-interval=4294967295")]
     [InlineData("cache-clean-interval=42")]
     [InlineData("cache-size=x")]
     [InlineData("overlap-check=foo")]
