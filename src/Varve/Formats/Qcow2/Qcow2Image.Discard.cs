@@ -206,7 +206,8 @@ internal sealed partial class Qcow2Image
                 _l2.Set(slice, index, changed);
                 if (changed.HasHost && !old.IsCompressed)
                 {
-                    if (_options.DiscardNoUnref && change is EntryChange.Discard or EntryChange.ZeroAndUnmap) AddKept(kept ??= [], changed.Host.Value, reason);
+                    bool isGivenUp = _options.DiscardNoUnref && change is EntryChange.Discard or EntryChange.ZeroAndUnmap;
+                    if (isGivenUp && HoldsNothing(changed)) AddKept(kept ??= [], changed.Host.Value, reason);
                     continue;
                 }
 
@@ -236,6 +237,9 @@ internal sealed partial class Qcow2Image
 
         return pieceEnd;
     }
+
+    /// <summary>No subcluster has data, and no snapshot has some there.</summary>
+    private static bool HoldsNothing(ExtendedL2Entry entry) => entry.IsOwned && entry.Subclusters.Allocated == 0;
 
     /// <summary>Clusters that stay where they are, but whose content the host may drop.</summary>
     private void AddKept(List<LostReference> kept, long host, DiscardReason reason)

@@ -82,11 +82,47 @@ public sealed class Qcow2DiscardOptionTests
         Qcow2Fixture.AssertClean(path);
     }
 
-    private static async Task<BlockBackend> OpenAsync(Qcow2Fixture fixture, params (string Name, bool Value)[] options)
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Clusters_that_are_not_given_up_keep_what_a_snapshot_has_there(bool zeroes)
+    {
+        await using var fixture = new Qcow2Fixture();
+        BlockBackend disk = await OpenAsync(fixture, ("discard-no-unref", true));
+        await disk.WriteAsync(0, Bytes());
+        await Qcow2Fixture.ImageOf(disk).CreateSnapshotAsync(new() { Name = "s" }, default);
+        if (zeroes) await disk.WriteZeroesAsync(0, Size, ZeroFlags.MayUnmap);
+        else await disk.DiscardAsync(0, Size);
+        await Qcow2Fixture.ImageOf(disk).ApplySnapshotAsync("s", default);
+        await AssertHoldsAsync(disk, Bytes());
+    }
+
+    [Fact]
+    public async Task Clusters_that_are_not_given_up_keep_the_subclusters_that_are_not_zeroed()
+    {
+        await using var fixture = new Qcow2Fixture();
+        BlockBackend disk = await OpenAsync(fixture, "extended_l2=on", ("discard-no-unref", true));
+        byte[] bytes = Bytes();
+        await disk.WriteAsync(0, bytes);
+        await disk.WriteZeroesAsync(2048, 70_000, ZeroFlags.MayUnmap);
+        bytes.AsSpan(2048, 70_000).Clear();
+        await AssertHoldsAsync(disk, bytes);
+    }
+
+    private static async Task AssertHoldsAsync(BlockBackend disk, byte[] bytes)
+    {
+        byte[] found = new byte[bytes.Length];
+        await disk.ReadAsync(0, found);
+        Assert.Equal(bytes.Length, found.AsSpan().CommonPrefixLength(bytes));
+    }
+
+    private static Task<BlockBackend> OpenAsync(Qcow2Fixture fixture, params (string Name, bool Value)[] options) => OpenAsync(fixture, "", options);
+
+    private static async Task<BlockBackend> OpenAsync(Qcow2Fixture fixture, string creation, params (string Name, bool Value)[] options)
     {
         var runtime = new JsonObject { ["pass-discard-request"] = true, ["pass-discard-snapshot"] = false, ["pass-discard-other"] = false };
         foreach ((string name, bool value) in options) runtime[name] = value;
-        return await fixture.OpenAsync(fixture.CreateByReference("a", $"{Size}"), options: runtime);
+        return await fixture.OpenAsync(fixture.CreateByReference("a", $"{Size}", creation), options: runtime);
     }
 
     private static byte[] Bytes()
