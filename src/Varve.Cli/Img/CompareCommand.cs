@@ -90,8 +90,17 @@ internal sealed class CompareCommand : ImgCommand
 
     private sealed record ComparisonResult(bool IsIdentical, IReadOnlyList<string> Lines);
 
+    /// <summary>Part of the images.</summary>
+    /// <param name="Length">Bytes.</param>
+    /// <param name="Difference">The line that tells where they differ; null when they do not.</param>
+    private readonly record struct ComparedPiece(long Length, Task<string?> Difference);
+
+    /// <summary>Compares piece by piece, several at a time; what it tells is what comparing them one after the other would.</summary>
     private sealed class ImageComparison(ComparedImage first, ComparedImage second, bool strict, ProgressMeter progress)
     {
+        /// <summary>Pieces in flight, and bytes of the longest: of each image as much is held at once.</summary>
+        private const int MaxPieces = 4, MaxData = 512 << 10;
+
         private readonly List<string> _lines = [];
 
         public async ValueTask<ComparisonResult> RunAsync(CancellationToken cancellationToken)
@@ -100,35 +109,35 @@ internal sealed class CompareCommand : ImgCommand
             progress.Total = Math.Max(length1, length2);
             if (strict && length1 != length2) return Different("Strict mode: Image size mismatch!");
 
-            using IOBuffer buffer1 = IOBuffer.Rent(IOBuffer.MaxTransfer), buffer2 = IOBuffer.Rent(IOBuffer.MaxTransfer);
-            for (long offset = 0; offset < common;)
+            var window = new Queue<ComparedPiece>();
+            try
             {
-                MapEntry status1 = await first.QueryAsync(offset, common - offset, cancellationToken).ConfigureAwait(false);
-                MapEntry status2 = await second.QueryAsync(offset, common - offset, cancellationToken).ConfigureAwait(false);
-                long length = Math.Min(status1.Length, status2.Length);
-                if (strict && Content(status1) != Content(status2))
+                for (long offset = 0; offset < common || window.Count > 0;)
                 {
-                    return Different($"Strict mode: Offset {offset} block status mismatch!");
-                }
+                    if (window.Count < MaxPieces && offset < common)
+                    {
+                        ComparedPiece next = await BeginPieceAsync(offset, common - offset, cancellationToken).ConfigureAwait(false);
+                        window.Enqueue(next);
+                        offset += next.Length;
+                        continue;
+                    }
 
-                if (!(status1.IsZero && status2.IsZero))
-                {
-                    length = Math.Min(length, IOBuffer.MaxTransfer);
-                    Memory<byte> data1 = buffer1.Memory[..(int)length], data2 = buffer2.Memory[..(int)length];
-                    await ReadOrClearAsync(first, status1, offset, data1, cancellationToken).ConfigureAwait(false);
-                    await ReadOrClearAsync(second, status2, offset, data2, cancellationToken).ConfigureAwait(false);
-                    if (FindDifference(data1.Span, data2.Span) is { } at) return Different($"Content mismatch at offset {offset + at}!");
+                    ComparedPiece oldest = window.Dequeue();
+                    if (await oldest.Difference.ConfigureAwait(false) is { } line) return Different(line);
+                    progress.Advance(oldest.Length);
                 }
-
-                offset += length;
-                progress.Advance(length);
+            }
+            finally
+            {
+                foreach (ComparedPiece piece in window) await ((Task)piece.Difference).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
             if (length1 != length2)
             {
                 _lines.Add("Warning: Image size mismatch!");
                 ComparedImage longer = length1 > length2 ? first : second;
-                if (await FindDataAsync(longer, common, buffer1.Memory, cancellationToken).ConfigureAwait(false) is { } at)
+                using IOBuffer buffer = IOBuffer.Rent(MaxData);
+                if (await FindDataAsync(longer, common, buffer.Memory, cancellationToken).ConfigureAwait(false) is { } at)
                 {
                     return Different($"Content mismatch at offset {at}!");
                 }
@@ -136,6 +145,38 @@ internal sealed class CompareCommand : ImgCommand
 
             _lines.Add("Images are identical.");
             return new ComparisonResult(true, _lines);
+        }
+
+        /// <summary>Asks both images what lies at <paramref name="offset"/>; where that does not settle it, reading and comparing is under way when
+        /// this returns. What goes wrong belongs to the piece: an earlier one may differ, which is told first.</summary>
+        private async ValueTask<ComparedPiece> BeginPieceAsync(long offset, long left, CancellationToken cancellationToken)
+        {
+            try
+            {
+                MapEntry status1 = await first.QueryAsync(offset, left, cancellationToken).ConfigureAwait(false);
+                MapEntry status2 = await second.QueryAsync(offset, left, cancellationToken).ConfigureAwait(false);
+                if (strict && Content(status1) != Content(status2))
+                {
+                    return new(left, Task.FromResult<string?>($"Strict mode: Offset {offset} block status mismatch!"));
+                }
+
+                long length = Math.Min(status1.Length, status2.Length);
+                if (status1.IsZero && status2.IsZero) return new(length, Task.FromResult<string?>(null));
+                int dataLength = (int)Math.Min(length, MaxData);
+                return new(dataLength, Task.Run(() => CompareAsync(status1, status2, offset, dataLength, cancellationToken), cancellationToken));
+            }
+            catch (ToolException e)
+            {
+                return new(left, Task.FromException<string?>(e));
+            }
+        }
+
+        private async Task<string?> CompareAsync(MapEntry status1, MapEntry status2, long offset, int length, CancellationToken cancellationToken)
+        {
+            using IOBuffer data1 = IOBuffer.Rent(length), data2 = IOBuffer.Rent(length);
+            await ReadOrClearAsync(first, status1, offset, data1.Memory, cancellationToken).ConfigureAwait(false);
+            await ReadOrClearAsync(second, status2, offset, data2.Memory, cancellationToken).ConfigureAwait(false);
+            return FindDifference(data1.Span, data2.Span) is { } at ? $"Content mismatch at offset {offset + at}!" : null;
         }
 
         private ComparisonResult Different(string line)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 
 namespace Varve.Tests.Cli;
@@ -152,6 +153,28 @@ public sealed class ImgTests : IDisposable
         _folder.Raw("other.raw", 4.MiB, (0, 1), (2.MiB + 4096, 2));
         _folder.Raw("less.raw", 4.MiB, (0, 1));
         await SameAsReferenceAsync([.. new[] { "compare", "-f", "raw", "-F", "raw", option }.Where(a => a.Length > 0), _folder[first], _folder[second]]);
+    }
+
+    /// <summary>Pieces are compared several at a time; what is told is what lies first.</summary>
+    [Theory]
+    [InlineData(0, 3, "Content mismatch at offset 3670016!\n", 1)]
+    [InlineData(4, 3, "qemu-img: Error while reading offset {0} of {1}: Input/output error\n", 4)]
+    [InlineData(8, 3, "Content mismatch at offset 3670016!\n", 1)]
+    public async Task What_lies_first_is_told_whether_it_differs_or_cannot_be_read(int badPiece, int differentPiece, string message, int status)
+    {
+        const int Piece = 512 << 10;
+        string first = _folder.Raw("a.raw", 8.MiB), second = _folder.Raw("b.raw", 8.MiB);
+        byte[] data = new byte[8.MiB];
+        new Random(1).NextBytes(data);
+        File.WriteAllBytes(first, data);
+        for (int i = 2 * differentPiece + 1; i < 16; i++) data[i * Piece] ^= 1;
+        File.WriteAllBytes(second, data);
+        int bad = badPiece * Piece;
+        string broken = badPiece == 0
+            ? $"driver=raw,file.driver=file,file.filename={first}"
+            : $"driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={first},file.inject-error.0.event=read_aio,file.inject-error.0.sector={bad / 512},file.inject-error.0.iotype=read";
+        ToolRun run = await ToolRun.ImgAsync("compare", "--image-opts", broken, $"driver=raw,file.driver=file,file.filename={second}");
+        Assert.Equal((status, string.Format(CultureInfo.InvariantCulture, message, bad, broken)), (run.ExitCode, run.Output + run.Error));
     }
 
     [Theory]

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Interop.Runtime;
-using ZstdSharp;
 
 namespace Varve.Formats.Qcow2;
 
@@ -11,7 +10,7 @@ internal sealed class ClusterCompressor(Qcow2CompressionType type)
     /// <summary>The reference inflates with a window of 4 KiB: no match reaches further back.</summary>
     private const int DeflateWindowBits = 12;
 
-    private readonly ConcurrentBag<Compressor> _compressors = [];
+    private readonly ConcurrentBag<Zstd> _zstd = [];
 
     /// <summary>Compresses one cluster.</summary>
     /// <param name="cluster">A whole cluster.</param>
@@ -25,9 +24,9 @@ internal sealed class ClusterCompressor(Qcow2CompressionType type)
 
     private int? CompressZstd(ReadOnlySpan<byte> cluster, Span<byte> packed)
     {
-        if (!_compressors.TryTake(out Compressor? compressor)) compressor = new Compressor();
-        int? written = compressor.TryWrap(cluster, packed, out int length) ? length : null;
-        _compressors.Add(compressor);
+        if (!_zstd.TryTake(out Zstd? zstd)) zstd = Zstd.Create();
+        int? written = zstd.Compress(cluster, packed);
+        _zstd.Add(zstd);
         return written;
     }
 }

@@ -7,7 +7,11 @@ internal sealed partial class FileNode
 {
     private ImageLocks? _locks, _preparedLocks;
     private HostFile? _preparedFile;
+    private readonly ExtentCache _extents = new();
     private BlockPermissions _used, _unshared, _preparedUsed, _preparedUnshared;
+
+    /// <summary>Whether the file stays as it is: this node cannot write, and whoever else could is kept out by the image lock.</summary>
+    private bool IsUnchanging => !_file.Access.Writable && _locks is not null && (_unshared & BlockPermissions.Write) != 0;
 
     public override ValueTask PreparePermissionsAsync(
         BlockPermissions needed, BlockPermissions shared, bool readOnly, CancellationToken cancellationToken)
@@ -38,6 +42,7 @@ internal sealed partial class FileNode
     public override void CommitPermissions()
     {
         (_used, _unshared) = (_preparedUsed, _preparedUnshared);
+        _extents.Clear();
         if (_preparedFile is null)
         {
             _locks?.KeepOnly(_used, _unshared);

@@ -51,13 +51,22 @@ internal sealed partial class FileNode
     protected override ValueTask<BlockStatus> GetStatusCoreAsync(
         long offset, long length, bool precise, CancellationToken cancellationToken)
     {
-        HostExtent extent = precise ? _file.FindExtent(offset) : new HostExtent(IsData: true, long.MaxValue);
+        HostExtent extent = precise ? FindExtent(offset) : new HostExtent(IsData: true, long.MaxValue);
         BlockStatusFlags flags = BlockStatusFlags.OffsetValid | BlockStatusFlags.Allocated
             | (extent.IsData ? BlockStatusFlags.Data : BlockStatusFlags.Zero);
 
         // A last sector that the file fills only in part is one run to the sector's end.
         long end = extent.IsData && extent.End >= Volatile.Read(ref _length) ? long.MaxValue : extent.End;
         return new(new BlockStatus(flags, Math.Min(length, end - offset), offset, this));
+    }
+
+    private HostExtent FindExtent(long offset)
+    {
+        if (!IsUnchanging) return _file.FindExtent(offset);
+        if (_extents.TryFind(offset, out HostExtent extent)) return extent;
+        extent = _file.FindExtent(offset);
+        _extents.Add(offset, extent);
+        return extent;
     }
 
     protected override async ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)

@@ -3,12 +3,14 @@ using Varve.Protocols.File;
 
 namespace Varve.Tests.Protocols.File;
 
-/// <summary>A host file whose flushes are counted and can be made to fail.</summary>
+/// <summary>A host file whose operations are counted, and whose flushes can be made to fail.</summary>
 internal sealed class FaultyFile(HostFile file) : HostFile
 {
     public int Flushes { get; private set; }
 
     public int DurableWrites { get; private set; }
+
+    public int ExtentsAsked { get; private set; }
 
     public bool FailFlush { get; set; }
 
@@ -48,7 +50,11 @@ internal sealed class FaultyFile(HostFile file) : HostFile
 
     public override bool TryAllocate(long offset, long length) => file.TryAllocate(offset, length);
 
-    public override HostExtent FindExtent(long offset) => file.FindExtent(offset);
+    public override HostExtent FindExtent(long offset)
+    {
+        ExtentsAsked++;
+        return file.FindExtent(offset);
+    }
 
     public override void SetLength(long length) => file.SetLength(length);
 

@@ -370,6 +370,62 @@ public class FileNodeTests
         Assert.Equal([1, 2, 3], back);
     }
 
+    [Theory]
+    [InlineData(true)]    // others may write, so that what was a hole may have become data
+    [InlineData(false)]
+    public async Task What_lies_where_is_asked_of_the_kernel_once_if_nobody_can_change_it(bool isShared)
+    {
+        FaultyFile? counted = null;
+        await using var fixture = new FileFixture(new FileDriver((name, access, sets) => counted = new FaultyFile(HostFile.Open(name, access, sets))));
+        const int Runs = 64, RunLength = 64 << 10;
+        string path = fixture.Directory.File("disk", Runs * RunLength);
+        using (FileStream file = System.IO.File.OpenWrite(path))
+        {
+            for (int i = 0; i < Runs; i += 2)
+            {
+                file.Position = i * RunLength;
+                file.Write(new byte[RunLength]);
+            }
+        }
+
+        BlockNode node = await fixture.OpenNodeAsync(path, new NodeSettings { ReadOnly = true });
+        await fixture.UseAsync(node, BlockPermissions.ConsistentRead, isShared ? BlockPermissions.All : BlockPermissions.ConsistentRead);
+        var random = new Random(1);
+        const int Queries = 5000;
+        for (int i = 0; i < Queries; i++)
+        {
+            long offset = random.NextInt64(node.Length / 512) * 512;
+            BlockStatus status = await node.GetStatusAsync(offset, node.Length - offset, precise: true, default);
+            Assert.Equal((offset / RunLength % 2 == 0, RunLength - offset % RunLength), (status.IsData, status.Length));
+        }
+
+        if (isShared) Assert.Equal(Queries, counted!.ExtentsAsked);
+        else Assert.InRange(counted!.ExtentsAsked, Runs, Runs * 10);
+    }
+
+    [Fact]
+    public async Task More_extents_than_are_remembered_are_told_right()
+    {
+        await using var fixture = new FileFixture();
+        const int Runs = 5000, RunLength = 4096;
+        string path = fixture.Directory.File("disk", Runs * RunLength);
+        using (FileStream file = System.IO.File.OpenWrite(path))
+        {
+            for (int i = 0; i < Runs; i += 2)
+            {
+                file.Position = i * RunLength;
+                file.Write(new byte[RunLength]);
+            }
+        }
+
+        BlockNode node = await fixture.OpenNodeAsync(path, new NodeSettings { ReadOnly = true });
+        await fixture.UseAsync(node, BlockPermissions.ConsistentRead, BlockPermissions.ConsistentRead);
+        for (int pass = 0; pass < 2; pass++)
+        {
+            Assert.Equal(Enumerable.Range(0, Runs).Select(i => ((long)i * RunLength, (long)RunLength, i % 2 == 0)), await RunsAsync(node));
+        }
+    }
+
     private static async Task<BlockBackend> OpenDirectAsync(FileFixture fixture, string path, string aio = "threads")
     {
         try
