@@ -27,8 +27,9 @@ internal sealed class ChainIndex(BlockNode image)
     public BlockNode? TryFind(BlockNode backing, long offset, int length)
     {
         if (backing.BackingChild is null) return backing;
-        long cluster = offset / image.ClusterSize;
-        if (cluster != (offset + length - 1) / image.ClusterSize) return null;
+        int clusterBits = BitOperations.TrailingZeroCount(image.ClusterSize);
+        long cluster = offset >> clusterBits;
+        if (cluster != (offset + length - 1) >> clusterBits) return null;
         return _table is { } table && table.Version == image.Graph.ChainVersion ? table.Find(cluster) : null;
     }
 
