@@ -33,31 +33,43 @@ internal sealed class ChainIndex(BlockNode image)
         return _table is { } table && table.Version == image.Graph.ChainVersion ? table.Find(cluster) : null;
     }
 
-    /// <summary>Looks down the chain, and remembers what it finds of the range's first cluster.</summary>
+    /// <summary>Looks down the chain for the range's first cluster, and remembers what it finds on the way of the clusters around it.</summary>
     public async ValueTask<BlockNode> FindAsync(BlockNode backing, long offset, int length, CancellationToken cancellationToken)
     {
         if (TryFind(backing, offset, length) is { } known) return known;
-        int clusterSize = image.ClusterSize;
-        long cluster = offset / clusterSize, start = cluster * clusterSize;
-        if (offset + length > start + clusterSize) return backing;
-        long version = image.Graph.ChainVersion, wanted = Math.Min(clusterSize, image.Length - start);
-
-        // An image that has part of the cluster, or is too short for it, answers for all of it.
-        int layers = 0;
-        BlockNode layer = backing;
-        while (layer.BackingChild is { Node: var below } && layers < Table.MaxLayers && start + wanted <= layer.Length && start + wanted <= below.Length)
+        int clusterBits = BitOperations.TrailingZeroCount(image.ClusterSize);
+        long cluster = offset >> clusterBits;
+        if (cluster != (offset + length - 1) >> clusterBits) return backing;
+        long version = image.Graph.ChainVersion;
+        var group = new Group(cluster & ~(Group.Size - 1L), clusterBits, image.Length);
+        ulong wanted = 1UL << (int)(cluster - group.First);
+        try
         {
-            BlockStatus status = await layer.GetStatusAsync(start, wanted, precise: false, cancellationToken).ConfigureAwait(false);
-            if (status.IsAllocated || status.Length < wanted) break;
-            layer = below;
-            layers++;
+            return await LookAsync(version, backing, group, group.All, wanted, cancellationToken).ConfigureAwait(false);
         }
-
-        Remember(version, backing, cluster, layers);
-        return layer;
+        catch (BlockException)
+        {
+            // What is wrong with a neighbour fails who reads the neighbour.
+            return await LookAsync(version, backing, group, wanted, wanted, cancellationToken).ConfigureAwait(false);
+        }
     }
 
-    private void Remember(long version, BlockNode backing, long cluster, int layer)
+    private async ValueTask<BlockNode> LookAsync(
+        long version, BlockNode backing, Group group, ulong open, ulong wanted, CancellationToken cancellationToken)
+    {
+        BlockNode layer = backing;
+        for (int layers = 0; ; layers++)
+        {
+            BlockNode? below = layers < Table.MaxLayers ? layer.BackingChild?.Node : null;
+            ulong held = below is null ? open : await group.FindHeldAsync(layer, Math.Min(layer.Length, below.Length), open, cancellationToken).ConfigureAwait(false);
+            Remember(version, backing, group.First, held, layers);
+            if ((held & wanted) != 0) return layer;
+            open &= ~held;
+            layer = below!;
+        }
+    }
+
+    private void Remember(long version, BlockNode backing, long firstCluster, ulong clusters, int layer)
     {
         Table? table = _table;
         if (table is null || table.Version != version)
@@ -67,7 +79,49 @@ internal sealed class ChainIndex(BlockNode image)
             _table = table;
         }
 
-        table.Set(cluster, layer);
+        for (; clusters != 0; clusters &= clusters - 1) table.Set(firstCluster + BitOperations.TrailingZeroCount(clusters), layer);
+    }
+
+    /// <summary>Neighbouring clusters of the image, which a look down the chain asks for together: as many runs as there are, not as many as clusters.</summary>
+    /// <param name="First">The number of the first.</param>
+    /// <param name="ClusterBits">Their size, as a power of two.</param>
+    /// <param name="ImageLength">Where the last one of the image ends.</param>
+    private readonly record struct Group(long First, int ClusterBits, long ImageLength)
+    {
+        public const int Size = 64;
+
+        /// <summary>One bit for each cluster that there is.</summary>
+        public ulong All => ulong.MaxValue >> (int)(Size - Math.Min(Size, Align.Count(ImageLength, 1 << ClusterBits) - First));
+
+        /// <summary>Which clusters of <paramref name="open"/> a layer answers for: those it has a part of, and those for which it, or what is below,
+        /// is too short.</summary>
+        /// <param name="layer">The layer.</param>
+        /// <param name="length">Of the layer, or of the one below if that is shorter.</param>
+        /// <param name="open">The clusters to ask for.</param>
+        /// <param name="cancellationToken">Ends it.</param>
+        public async ValueTask<ulong> FindHeldAsync(BlockNode layer, long length, ulong open, CancellationToken cancellationToken)
+        {
+            ulong held = 0;
+            for (ulong left = open; left != 0; left &= open)
+            {
+                int index = BitOperations.TrailingZeroCount(left);
+                long start = (First + index) << ClusterBits;
+                if (EndOf(index) > length) return held | left;
+                long end = Math.Min(EndOf(Size - 1 - BitOperations.LeadingZeroCount(left)), length);
+                BlockStatus run = await layer.GetStatusAsync(start, end - start, precise: false, cancellationToken).ConfigureAwait(false);
+                long runEnd = start + run.Length;
+                int next = runEnd == end && end == ImageLength ? Size : (int)((runEnd >> ClusterBits) - First);   // the first that the run does not end
+                bool isHeld = run.IsAllocated || next == index;
+                if (isHeld) next = (int)(((runEnd - 1) >> ClusterBits) - First) + 1;
+                ulong behind = next >= Size ? 0 : ulong.MaxValue << next;
+                if (isHeld) held |= left & ~behind;
+                left = behind;
+            }
+
+            return held;
+        }
+
+        private long EndOf(int index) => Math.Min((First + index + 1) << ClusterBits, ImageLength);
     }
 
     /// <summary>What was found under one version. Words of a cluster's number, 1 more than it is, and the layer below it.</summary>

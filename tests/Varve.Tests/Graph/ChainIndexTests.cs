@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Varve.Graph;
 using Varve.Tests.Support;
 
@@ -82,6 +83,43 @@ public sealed class ChainIndexTests
         {
             await top.ReadAsync(0, back);
             Assert.Equal(Filled(value), back);
+        }
+    }
+
+    /// <summary>Its neighbours are looked up together with a cluster.</summary>
+    [Fact]
+    public async Task A_broken_entry_fails_who_reads_it_and_not_who_reads_beside_it()
+    {
+        await using var test = new TestGraph();
+        Create(test, "base", null, Size, 65536);
+        Create(test, "middle", "base", Size, 65536);
+        Create(test, "top", "middle", Size, 65536);
+        ReferenceTool.Run("qemu-io", ["-f", "qcow2", "-c", "write -q -P 7 0 1M", test.Directory["base"]]);
+        ReferenceTool.Run("qemu-io", ["-f", "qcow2", "-c", "write -q -P 8 64k 64k", test.Directory["middle"]]);
+        using (FileStream middle = File.Open(test.Directory["middle"], FileMode.Open))
+        {
+            long l1 = NumberAt(middle, 40), l2 = NumberAt(middle, l1) & 0x00ff_ffff_ffff_fe00;
+            middle.Position = l2 + 8 + 6;   // the second entry: a host offset inside of a cluster
+            middle.WriteByte(0x10);
+        }
+
+        BlockBackend top = await test.UseAsync(await test.OpenAsync("$/top"), BlockPermissions.ConsistentRead);
+        byte[] back = new byte[4096];
+        foreach (int cluster in new[] { 0, 2, 15, 3 })
+        {
+            await top.ReadAsync(cluster << 16, back);
+            Assert.Equal(Filled(7), back);
+        }
+
+        await Assert.ThrowsAsync<BlockException>(async () => await top.ReadAsync(65536, back));
+        await top.CloseAsync();
+
+        static long NumberAt(FileStream file, long offset)
+        {
+            byte[] bytes = new byte[8];
+            file.Position = offset;
+            file.ReadExactly(bytes);
+            return BinaryPrimitives.ReadInt64BigEndian(bytes);
         }
     }
 

@@ -16,13 +16,13 @@ internal partial class LinuxFile
     internal const int LargestTransfer = 0x7FFF_F000;   // what Linux transfers at once
 #endif
 
-    private volatile bool _canReadCached;
+    private volatile CachedReads _cachedReads;
     private int _alignment = 1;
 
     public override int ReadCached(Span<byte> buffer, long offset)
     {
         int done = 0;
-        while (_canReadCached && done < buffer.Length)
+        while (_cachedReads == CachedReads.WithoutWaiting && done < buffer.Length)
         {
             nint read = Libc.Preadv2(Handle, Piece(buffer[done..]), offset + done, ReadWriteFlags.NoWait);
             if (read > 0)
@@ -44,14 +44,32 @@ internal partial class LinuxFile
                 case Errno.EAGAIN:
                     return done;
                 case Errno.EOPNOTSUPP or Errno.ENOSYS or Errno.EINVAL:   // a file system, or a sandbox, without RWF_NOWAIT
-                    _canReadCached = false;
-                    return done;
+                    _cachedReads = IsInMemory ? CachedReads.Always : CachedReads.Never;
+                    break;
                 case int errno:
                     throw Failed(errno, offset + done);
             }
         }
 
-        return done;
+        if (_cachedReads != CachedReads.Always) return done;
+        Read(buffer[done..], offset + done);
+        return buffer.Length;
+    }
+
+    /// <summary>Whether the file system is one that has its files nowhere else.</summary>
+    private bool IsInMemory => Libc.Fstatfs(Handle, out Statfs system) == 0 && system.Type is FileSystemType.Tmpfs or FileSystemType.Ramfs;
+
+    /// <summary>How the page cache is asked.</summary>
+    private enum CachedReads
+    {
+        /// <summary>Not at all: a file system, or a sandbox, without RWF_NOWAIT; or reads go past the cache.</summary>
+        Never,
+
+        /// <summary>With RWF_NOWAIT.</summary>
+        WithoutWaiting,
+
+        /// <summary>By reading: all of the file is in memory.</summary>
+        Always,
     }
 
     public override void Read(Span<byte> buffer, long offset)

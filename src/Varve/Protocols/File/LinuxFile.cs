@@ -19,7 +19,7 @@ internal partial class LinuxFile : HostFile
         Access = access;
         _fdSets = fdSets;
         _fdSet = fdSet;
-        _canReadCached = !access.Direct;
+        _cachedReads = access.Direct ? CachedReads.Never : CachedReads.WithoutWaiting;
     }
 
     public override SafeFileHandle Handle { get; }

@@ -81,6 +81,34 @@ public class FileNodeTests
         Assert.Equal(data, back);
     }
 
+    /// <summary>tmpfs has no RWF_NOWAIT, and nothing to wait for.</summary>
+    [Fact]
+    public async Task A_read_of_a_file_that_is_in_memory_is_served_by_the_caller()
+    {
+        if (!Directory.Exists("/dev/shm")) Assert.Skip("no /dev/shm");
+        await using var fixture = new FileFixture();
+        byte[] data = new byte[5000], back = new byte[5120];
+        new Random(1).NextBytes(data);
+        string path = Path.Combine("/dev/shm", $"varve-{Guid.NewGuid():N}");
+        try
+        {
+            await System.IO.File.WriteAllBytesAsync(path, data);
+            BlockNode node = await fixture.OpenNodeAsync(path, new NodeSettings { ReadOnly = true });
+            await fixture.UseAsync(node, BlockPermissions.ConsistentRead);
+            for (int i = 0; i < 3; i++)
+            {
+                back.AsSpan().Fill(0xEE);
+                ValueTask read = node.ReadAsync(0, back, default);
+                Assert.True(read.IsCompletedSuccessfully);
+                Assert.Equal([.. data, .. new byte[120]], back);
+            }
+        }
+        finally
+        {
+            System.IO.File.Delete(path);
+        }
+    }
+
     [Fact]
     public async Task The_last_sector_of_a_file_of_odd_length_ends_in_zeros()
     {
