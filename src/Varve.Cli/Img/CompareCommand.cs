@@ -99,7 +99,7 @@ internal sealed class CompareCommand : ImgCommand
     private sealed class ImageComparison(ComparedImage first, ComparedImage second, bool strict, ProgressMeter progress)
     {
         /// <summary>Pieces in flight, and bytes of the longest: of each image as much is held at once.</summary>
-        private const int MaxPieces = 4, MaxData = 512 << 10;
+        private const int MaxPieces = 4, MaxData = 256 << 10;
 
         private readonly List<string> _lines = [];
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
+using Varve.IO;
 
 namespace Varve.Formats.Qcow2;
 
@@ -14,12 +15,12 @@ internal sealed partial class Qcow2Check
         long offset, long count, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
         if (offset >= 0) count = Math.Min(count, Align.Count(Math.Max(_fileLength - offset, 0), 8));
-        byte[] piece = new byte[Math.Min(count * 8, PieceBytes)];
-        for (long first = 0; first < count; first += piece.Length / 8)
+        using IOBuffer piece = IOBuffer.Rent((int)Math.Min(count * 8, PieceBytes));
+        for (long first = 0; first < count; first += PieceBytes / 8)
         {
-            int length = (int)Math.Min(piece.Length, (count - first) * 8);
-            if (!await TryReadAsync(offset + first * 8, piece.AsMemory(0, length), cancellationToken).ConfigureAwait(false)) yield break;
-            for (int i = 0; i < length / 8; i++) yield return (first + i, BinaryPrimitives.ReadUInt64BigEndian(piece.AsSpan(i * 8)));
+            int length = (int)Math.Min(PieceBytes, (count - first) * 8);
+            if (!await TryReadAsync(offset + first * 8, piece.Memory[..length], cancellationToken).ConfigureAwait(false)) yield break;
+            for (int i = 0; i < length / 8; i++) yield return (first + i, BinaryPrimitives.ReadUInt64BigEndian(piece.Span[(i * 8)..]));
         }
     }
 

@@ -60,7 +60,7 @@ internal static class FileSpace
 
     private static void WriteZeros(HostFile file, long offset, long length, Action<long, long>? progress = null)
     {
-        using IOBuffer zeros = IOBuffer.Rent(IOBuffer.MaxTransfer);
+        using IOBuffer zeros = IOBuffer.Rent((int)Math.Min(length, IOBuffer.MaxTransfer));
         zeros.Span.Clear();
         for (long done = 0; done < length;)
         {
