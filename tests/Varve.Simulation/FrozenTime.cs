@@ -1,20 +1,9 @@
 namespace Varve.Simulation;
 
-/// <summary>Time that stands still: no timer ever fires, so that nothing but the seed decides what happens.</summary>
-internal class FrozenTime : TimeProvider
+/// <summary>Time that stands still: nothing but the seed decides what happens, and when timers fire.</summary>
+internal class FrozenTime : FiredTimers
 {
     public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch;
 
     public override long GetTimestamp() => 0;
-
-    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => new NeverTimer();
-
-    private sealed class NeverTimer : ITimer
-    {
-        public bool Change(TimeSpan dueTime, TimeSpan period) => true;
-
-        public void Dispose() { }
-
-        public ValueTask DisposeAsync() => default;
-    }
 }

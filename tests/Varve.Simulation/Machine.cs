@@ -12,9 +12,8 @@ internal sealed class Machine
     {
         Disk = disk;
         Scenario = scenario;
-        Graph = new BlockGraph(
-            new BlockDrivers([.. BlockDrivers.Default.All.Where(d => d.Name is "qcow2" or "copy-on-read"), new CrashDriver(disk)]),
-            scenario.IsEncrypted ? new SteppingTime() : new FrozenTime());
+        Time = scenario.IsEncrypted ? new SteppingTime() : new FrozenTime();
+        Graph = new BlockGraph(new BlockDrivers([.. BlockDrivers.Default.All.Where(d => d.Name is "qcow2" or "copy-on-read"), new CrashDriver(disk)]), Time);
         Jobs = new JobRegistry(Graph);
         for (int i = 0; scenario.IsEncrypted && i < KeyModel.Count; i++)
         {
@@ -25,6 +24,8 @@ internal sealed class Machine
     public CrashDisk Disk { get; }
 
     public Scenario Scenario { get; }
+
+    public FrozenTime Time { get; }
 
     public BlockGraph Graph { get; }
 

@@ -79,8 +79,8 @@ internal sealed record Scenario
     /// <summary>What compressed writes use.</summary>
     public required string CompressionType { get; init; }
 
-    /// <summary>Small write-back caches, so that tables are evicted in the middle of things.</summary>
-    public required int L2CacheSize { get; init; }
+    /// <summary>Small ones evict tables in the middle of things. Engines and cache modes are not drawn here: the disk is simulated.</summary>
+    public required CacheSizes Caches { get; init; }
 
     /// <summary>The scenario of a seed.</summary>
     /// <param name="seed">Decides everything.</param>
@@ -106,7 +106,7 @@ internal sealed record Scenario
             Workers = random.Next(1, 5),
             Operations = random.Next(20, 150),
             Epochs = Math.Max(random.Next(1, 4), canary == Canary.Bitmaps ? 2 : 1),
-            L2CacheSize = random.Next(2) == 0 ? 0 : 1 << clusterBits,
+            Caches = CacheSizes.Draw(new Random(random.Next()), 1 << clusterBits),
             Disk = new DiskBehaviour
             {
                 FailuresPerThousand = canary != Canary.None || random.Next(3) != 0 ? 0 : random.Next(1, 30),
@@ -169,10 +169,9 @@ internal sealed record Scenario
         {
             ["driver"] = "qcow2",
             ["discard"] = "unmap",
-            ["cache-clean-interval"] = 0,
             ["file"] = new JsonObject { ["driver"] = "crash", ["filename"] = file, ["discard"] = "unmap" },
         };
-        if (L2CacheSize != 0) options["l2-cache-size"] = L2CacheSize;
+        Caches.AddTo(options);
         if (!withBacking) options["backing"] = null;
         if (IsEncrypted) options["encrypt"] = new JsonObject { ["format"] = "luks", ["key-secret"] = key };
         return options;

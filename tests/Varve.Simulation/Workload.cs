@@ -81,6 +81,7 @@ internal sealed partial class Workload(Machine machine, Expectations expected, R
         while (MayContinue)
         {
             if (_pause is { } pause) await pause.Task;
+            if (random.Next(8) == 0) machine.Time.Fire();      // cache-clean-interval
             _operationsLeft--;
             _operating++;
             try

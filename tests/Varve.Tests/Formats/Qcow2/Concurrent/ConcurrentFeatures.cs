@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Varve.Simulation;
 
 namespace Varve.Tests.Formats.Qcow2.Concurrent;
 
@@ -17,13 +18,21 @@ internal sealed class ConcurrentFeatures
         RefcountBits = IsOld ? 16 : 1 << random.Next(7);
         IsLazy = !IsOld && random.Next(4) == 0;
         IsZstd = !IsOld && random.Next(2) == 0;
-        HasTinyCaches = random.Next(2) == 0;
         KeepsDiscarded = !IsOld && random.Next(4) == 0;
         PassesDiscards = random.Next(2) == 0;
         int clusterSectors = ClusterSize / SectorValue.Bytes;
         Sectors = Math.Max(clusterSectors * random.Next(4, 9), Math.Min(clusterSectors * random.Next(4, 200), 1500)) + random.Next(clusterSectors);
         SharedSectors = Sectors * 3 / 4;
-        BackingSectors = HasBacking ? random.Next(Sectors / 2, Sectors + clusterSectors) : 0;
+        var chain = new List<BackingLayer>();
+        for (int layers = !HasBacking ? 0 : random.Next(2) == 0 ? 1 : random.Next(2, 6); layers > 0; layers--)
+        {
+            int sectors = random.Next(Sectors / 2, Sectors + clusterSectors), clusterBits = random.Next(9, 17);
+            chain.Add(new BackingLayer(layers == 1 ? "base" : $"l{layers}", sectors, IsRaw: layers == 1, 1 << clusterBits, CacheSizes.Draw(random, 1 << clusterBits)));
+        }
+
+        Chain = chain;
+        Caches = CacheSizes.Draw(random, ClusterSize);
+        Host = random.Next(3) == 0 ? HostStorage.Draw(random) : null;
     }
 
     public int ClusterBits { get; }
@@ -49,7 +58,10 @@ internal sealed class ConcurrentFeatures
 
     public bool IsZstd { get; }
 
-    public bool HasTinyCaches { get; }
+    public CacheSizes Caches { get; }
+
+    /// <summary>The files of the host that the images lie in; null: memory, whose requests end in any order.</summary>
+    public HostStorage? Host { get; }
 
     public bool KeepsDiscarded { get; }
 
@@ -61,7 +73,11 @@ internal sealed class ConcurrentFeatures
     /// <summary>Clients keep below; what lies above comes and goes with the disk's size.</summary>
     public int SharedSectors { get; }
 
-    public int BackingSectors { get; }
+    /// <summary>The images below, next one first; reads find the one that has a cluster by an index.</summary>
+    public IReadOnlyList<BackingLayer> Chain { get; }
+
+    /// <summary>Where the image below ends; 0 without one.</summary>
+    public int BackingSectors => HasBacking ? Chain[0].Sectors : 0;
 
     public bool Compresses => !HasDataFile && !IsEncrypted;
 
@@ -69,34 +85,38 @@ internal sealed class ConcurrentFeatures
     public int MaxSnapshots => HasDataFile || RefcountBits == 1 ? 0 : RefcountBits == 2 ? 2 : 4;
 
     /// <summary>As in <c>blockdev-create</c>.</summary>
-    public JsonObject Creation()
+    public JsonObject Creation(Func<string, JsonObject> nodeOf)
     {
         var options = new JsonObject
         {
             ["cluster-size"] = ClusterSize, ["refcount-bits"] = RefcountBits, ["version"] = IsOld ? "v2" : "v3", ["extended-l2"] = HasSubclusters,
             ["lazy-refcounts"] = IsLazy, ["compression-type"] = IsZstd ? "zstd" : "zlib",
         };
-        if (HasBacking) (options["backing-file"], options["backing-fmt"]) = ("base", "raw");
-        if (HasDataFile) (options["data-file"], options["data-file-raw"]) = (Memory("data"), IsDataFileRaw);
+        if (HasBacking) (options["backing-file"], options["backing-fmt"]) = (Chain[0].Name, Chain[0].Format);
+        if (HasDataFile) (options["data-file"], options["data-file-raw"]) = (nodeOf("data"), IsDataFileRaw);
         if (IsEncrypted) options["encrypt"] = new JsonObject { ["format"] = "luks", ["key-secret"] = "s", ["iter-time"] = 0 };
         return options;
     }
 
     /// <summary>Options of the open node.</summary>
-    public JsonObject Runtime()
+    public JsonObject Runtime(Func<string, JsonObject> nodeOf)
     {
         var options = new JsonObject { ["node-name"] = "disk", ["pass-discard-other"] = PassesDiscards };
         if (KeepsDiscarded) options["discard-no-unref"] = true;
-        if (HasDataFile) options["data-file"] = Memory("data");
-        if (!HasTinyCaches) return options;
-        options["l2-cache-entry-size"] = Math.Min(ClusterSize, 512);
-        options["l2-cache-size"] = 4 * 512;
-        options["refcount-cache-size"] = 4 * ClusterSize;
+        if (HasDataFile) options["data-file"] = nodeOf("data");
+        Caches.AddTo(options);
         return options;
     }
 
-    public static JsonObject Memory(string name) => new() { ["driver"] = "memory", ["filename"] = name };
-
     public override string ToString()
-        => $"{Creation().ToJsonString()} {Runtime().ToJsonString()} {Sectors} sectors, backing {BackingSectors}";
+    {
+        static JsonObject Named(string name) => new() { ["filename"] = name };
+        return $"{Creation(Named).ToJsonString()} {Runtime(Named).ToJsonString()} {Sectors} sectors on {Host?.ToString() ?? "memory"}, below {string.Join(", ", Chain)}";
+    }
+}
+
+/// <summary>An image of the chain below.</summary>
+internal sealed record BackingLayer(string Name, int Sectors, bool IsRaw, int ClusterSize, CacheSizes Caches)
+{
+    public string Format => IsRaw ? "raw" : "qcow2";
 }

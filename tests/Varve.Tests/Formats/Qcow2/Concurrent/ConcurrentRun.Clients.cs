@@ -89,7 +89,7 @@ internal sealed partial class ConcurrentRun
         var values = new IReadOnlyList<int>[count];
         for (int i = 0; i < count; i++)
         {
-            values[i] = _features.IsOld && first + i < _features.BackingSectors ? [SectorValue.Zero, SectorValue.Backing] : [SectorValue.Zero];
+            values[i] = _features.IsOld ? [SectorValue.Zero, _below[first + i]] : [SectorValue.Zero];
         }
 
         Change change = _model.Begin(first, values, marks: false);

@@ -8,10 +8,10 @@ namespace Varve.Tests.Formats.Qcow2.Concurrent;
 internal sealed partial class ConcurrentRun
 {
     private readonly List<Kept> _kept = [];
+    private readonly List<BackingLayer> _chain = [];
     private readonly List<BitmapTrack> _tracks = [];
     private readonly List<string> _log = [];
-    private int _length, _nextName;
-    private bool _isStreamed;
+    private int _length, _nextName, _streams;
 
     private async Task ControlAsync(OpenedImage opened, Task clients)
     {
@@ -19,7 +19,7 @@ internal sealed partial class ConcurrentRun
         while (!clients.IsCompleted)
         {
             for (int yields = random.Next(30); yields > 0; yields--) await Task.Yield();
-            switch (random.Next(14))
+            switch (random.Next(15))
             {
                 case 0 or 1 when _kept.Count < _features.MaxSnapshots:
                     await KeepAsync(opened);
@@ -46,8 +46,15 @@ internal sealed partial class ConcurrentRun
                     int first = random.Next(_features.SharedSectors, _length);
                     await WriteAsync(opened.Backend, first, random.Next(1, Math.Min(_length - first, MaxLength) + 1), WriteFlags.None);
                     break;
-                case 11 when _features.HasBacking && !_isStreamed && _kept.Count == 0 && random.Next(3) == 0:
-                    await StreamAsync();
+                case 11 when _chain.Count > 0 && _kept.Count == 0 && random.Next(3) == 0:
+                    await StreamAsync(random.Next(1, _chain.Count + 1));
+                    break;
+                case 12 when _chain.Count > 1 && random.Next(3) == 0:
+                    int top = random.Next(_chain.Count - 1);
+                    await CommitAsync(top, random.Next(top + 1, _chain.Count));
+                    break;
+                case 13 or 14:
+                    _time.Fire();      // cache-clean-interval
                     break;
             }
         }
@@ -73,7 +80,7 @@ internal sealed partial class ConcurrentRun
         try
         {
             await ControlledAsync($"snapshot {name}", async () => { await Qcow2SnapshotTests.CreateAsync(opened, name); });
-            _kept.Add(new Kept(name, _length, HadBacking: !_isStreamed, content));
+            _kept.Add(new Kept(name, _length, _streams, content));
         }
         catch (BlockException e) when (_features.RefcountBits <= 4)
         {
@@ -93,7 +100,7 @@ internal sealed partial class ConcurrentRun
 
     private async Task GoBackAsync(OpenedImage opened, Kept kept)
     {
-        if (kept.HadBacking == _isStreamed && _features.HasBacking) return;      // it would show another backing image
+        if (kept.Streams != _streams) return;      // it would show another backing image
         Change change = _model.Begin(0, kept.Content.Values, marks: false);
         try
         {
@@ -179,13 +186,29 @@ internal sealed partial class ConcurrentRun
         _length = sectors;
     }
 
-    private async Task StreamAsync()
+    /// <summary>Takes images out of the chain below, the next ones first; what is left stays as backing image.</summary>
+    private async Task StreamAsync(int count)
+    {
+        string? rest = count < _chain.Count ? _chain[count].Name : null;
+        await RunJobAsync($"stream above {rest}", jobs => jobs.StartStreamAsync(new StreamOptions("disk") { JobId = "job", BaseNode = rest, BackingFile = rest }));
+        _chain.RemoveRange(0, count);
+        _streams++;
+    }
+
+    /// <summary>Moves what images of the chain below hold into a lower one. What shows is the same, and is found elsewhere.</summary>
+    private async Task CommitAsync(int top, int bottom)
+    {
+        (string from, string to) = (_chain[top].Name, _chain[bottom].Name);
+        await RunJobAsync($"commit {from} into {to}", jobs => jobs.StartCommitAsync(
+            _image.Graph.FindNode("disk")!, new CommitOptions("disk") { JobId = "job", TopNode = from, BaseNode = to, BackingFile = to }));
+        _chain.RemoveRange(top, bottom - top);
+    }
+
+    private async Task RunJobAsync(string what, Func<JobRegistry, ValueTask<BlockJob>> start)
     {
         var jobs = new JobRegistry(_image.Graph);
-        BlockJob job = await ControlledAsync(
-            "stream", async () => await jobs.StartStreamAsync(new StreamOptions("disk") { JobId = "stream" }));
+        BlockJob job = await ControlledAsync(what, async () => await start(jobs));
         await job.Completion;
         Assert.Null(job.Error);
-        _isStreamed = true;
     }
 }

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Varve.Bitmaps;
 using Varve.Graph;
+using Varve.Simulation;
 using Varve.Tests.Support;
 
 namespace Varve.Tests.Formats.Qcow2.Concurrent;
@@ -14,19 +15,22 @@ internal sealed partial class ConcurrentRun(int seed) : IAsyncDisposable
     private readonly TempDirectory _folder = new();
     private ConcurrentFeatures _features = null!;
     private ConcurrentModel _model = null!;
-    private MemoryImage _image = null!;
+    private readonly FiredTimers _time = new();
+    private ReopenedImage _image = null!;
+    private int[] _below = [];
     private int _lastValue;
 
-    private sealed record Kept(string Name, int Sectors, bool HadBacking, Observation Content);
+    private sealed record Kept(string Name, int Sectors, int Streams, Observation Content);
 
     public string Description => $"seed {seed}: {_features}\n{string.Join('\n', _log)}";
 
     public async Task RunAsync()
     {
         _features = new ConcurrentFeatures(_random);
-        _model = new ConcurrentModel(_features.Sectors, s => s < _features.BackingSectors ? SectorValue.Backing : SectorValue.Zero);
         _length = _features.Sectors;
+        _image = _features.Host is { } storage ? new HostImage(storage, _time) : new MemoryImage(_time);
         await CreateAsync();
+        _model = new ConcurrentModel(_features.Sectors, s => _below[s]);
         OpenedImage opened = await OpenAsync();
         MakeRequestsAsynchronous();
         Task[] clients = [.. Enumerable.Range(0, _random.Next(2, 9)).Select(c => Task.Run(() => ClientAsync(opened.Backend, new Random(seed * 31 + c))))];
@@ -47,25 +51,66 @@ internal sealed partial class ConcurrentRun(int seed) : IAsyncDisposable
 
     private async Task CreateAsync()
     {
-        _image = await MemoryImage.CreateAsync(SectorValue.Bytes);
-        byte[] backing = new byte[_features.BackingSectors * SectorValue.Bytes];
-        SectorValue.Fill(backing, 0, SectorValue.Backing);
-        _image.Memory.Files["base"] = new MemoryBytes(backing);
-        _image.Memory.Files["data"] = new MemoryBytes([]);
-        await _image.CreateAsync("image", (long)_features.Sectors * SectorValue.Bytes, _features.Creation().ToJsonString());
+        _image.Put("data", []);
+        foreach (BackingLayer layer in _features.Chain.Reverse())
+        {
+            await CreateLayerAsync(layer);
+            _chain.Insert(0, layer);
+        }
+
+        Array.Resize(ref _below, _features.Sectors);
+        await _image.CreateAsync("image", (long)_features.Sectors * SectorValue.Bytes, _features.Creation(_image.NodeOf).ToJsonString());
+    }
+
+    /// <summary>Puts an image above those that are there, with data of its own here and there.</summary>
+    private async Task CreateLayerAsync(BackingLayer layer)
+    {
+        int value = SectorValue.Backing(_chain.Count);
+        Array.Resize(ref _below, layer.Sectors);
+        byte[] bytes = new byte[layer.Sectors * SectorValue.Bytes];
+        SectorValue.Fill(bytes, 0, value);
+        if (layer.IsRaw)
+        {
+            _image.Put(layer.Name, bytes);
+            Array.Fill(_below, value);
+            return;
+        }
+
+        var options = new JsonObject { ["cluster-size"] = layer.ClusterSize, ["backing-file"] = _chain[0].Name, ["backing-fmt"] = _chain[0].Format };
+        await _image.CreateAsync(layer.Name, bytes.Length, options.ToJsonString());
+        await using OpenedImage opened = await _image.OpenAsync(name: layer.Name, backing: BackingNode());
+        for (int i = _random.Next(20); i > 0; i--)
+        {
+            int first = _random.Next(layer.Sectors), count = Math.Min(_random.Next(1, 300), layer.Sectors - first);
+            await opened.Backend.WriteAsync((long)first * SectorValue.Bytes, bytes.AsMemory(first * SectorValue.Bytes, count * SectorValue.Bytes));
+            _below.AsSpan(first, count).Fill(value);
+        }
+    }
+
+    /// <summary>The chain below the image as it is now; null without one.</summary>
+    private JsonObject? BackingNode()
+    {
+        JsonObject? node = null;
+        foreach (BackingLayer layer in Enumerable.Reverse(_chain))
+        {
+            var above = new JsonObject { ["driver"] = layer.Format, ["node-name"] = layer.Name, ["file"] = _image.NodeOf(layer.Name) };
+            if (node is not null) above["backing"] = node;
+            if (!layer.IsRaw) layer.Caches.AddTo(above);
+            node = above;
+        }
+
+        return node;
     }
 
     private Task<OpenedImage> OpenAsync(bool readOnly = false)
-    {
-        JsonObject backing = new() { ["driver"] = "raw", ["file"] = ConcurrentFeatures.Memory("base") };
-        return _image.OpenAsync(readOnly, backing: _features.HasBacking && !_isStreamed ? backing : null, options: _features.Runtime(), mayResize: false);
-    }
+        => _image.OpenAsync(readOnly, backing: BackingNode(), options: _features.Runtime(_image.NodeOf), mayResize: false);
 
     /// <summary>Requests complete on other threads and out of order, as a disk's do.</summary>
     private void MakeRequestsAsynchronous()
     {
+        if (_image is not MemoryImage { Memory: var memory }) return;       // a file's do so by themselves
         var random = new Random(seed);
-        foreach (MemoryNode node in _image.Memory.OpenNodes)
+        foreach (MemoryNode node in memory.OpenNodes)
         {
             node.OnRequest = async (_, _, _) =>
             {
@@ -91,7 +136,7 @@ internal sealed partial class ConcurrentRun(int seed) : IAsyncDisposable
 
     private async Task CheckAsync()
     {
-        (CheckResult check, List<string> lines) = await _image.CheckAsync(options: _features.Runtime());
+        (CheckResult check, List<string> lines) = await _image.CheckAsync(options: _features.Runtime(_image.NodeOf));
         Assert.True(check is { Corruptions: 0, CheckErrors: 0, Leaks: 0 }, string.Join('\n', lines));
     }
 
@@ -112,7 +157,7 @@ internal sealed partial class ConcurrentRun(int seed) : IAsyncDisposable
             }
         }
 
-        foreach (Kept kept in _kept.Where(k => k.HadBacking == !_isStreamed || !_features.HasBacking))
+        foreach (Kept kept in _kept.Where(k => k.Streams == _streams))
         {
             await using OpenedImage opened = await OpenAsync(readOnly: true);
             await InternalSnapshots.LoadAsync(opened.Backend.Node, SnapshotSelector.Parse(kept.Name));
@@ -129,10 +174,8 @@ internal sealed partial class ConcurrentRun(int seed) : IAsyncDisposable
 
     private async Task AssertReferenceAgreesAsync(byte[] content)
     {
-        await File.WriteAllBytesAsync(_folder["image"], _image.File.ToArray());
-        await File.WriteAllBytesAsync(_folder["base"], _image.Memory.Files["base"].ToArray());
-        await File.WriteAllBytesAsync(_folder["data"], _image.Memory.Files["data"].ToArray());
-        string[] secret = ["--object", $"secret,id=s,data={MemoryImage.Password}"];
+        foreach (string file in _chain.Select(l => l.Name).Append("image").Append("data")) await File.WriteAllBytesAsync(_folder[file], _image.Get(file));
+        string[] secret = ["--object", $"secret,id=s,data={ReopenedImage.Password}"];
         string name = $"driver=qcow2,file.filename={_folder["image"]}";
         if (_features.IsEncrypted) name += ",encrypt.key-secret=s";
         if (_features.HasDataFile) name += $",data-file.driver=file,data-file.filename={_folder["data"]}";

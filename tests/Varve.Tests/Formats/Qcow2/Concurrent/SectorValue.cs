@@ -11,8 +11,8 @@ internal static class SectorValue
     /// <summary>Reads as zeros.</summary>
     public const int Zero = 0;
 
-    /// <summary>What the backing image holds.</summary>
-    public const int Backing = -1;
+    /// <summary>What an image of the chain below holds, the lowest first.</summary>
+    public static int Backing(int layer) => -1 - layer;
 
     private const int Foreign = int.MinValue;
 
