@@ -18,7 +18,8 @@ internal sealed partial class NbdTransmission : IDisposable
     /// <summary>Bytes of data up to which requests are handled inside the stream buffers; larger ones get a buffer of their own.</summary>
     private const int MaxInline = 64 << 10;
 
-    /// <summary>Bytes of replies after which a batch is sent although more requests wait: the client works on them meanwhile.</summary>
+    /// <summary>Bytes of replies, and of data written, after which a batch is sent although more requests wait: the client works on the replies
+    /// meanwhile. Otherwise the two would take turns.</summary>
     private const int SendThreshold = 64 << 10;
 
     private readonly NbdSession _session;
@@ -29,6 +30,7 @@ internal sealed partial class NbdTransmission : IDisposable
     private readonly HeaderForm _form;
     private readonly int _requestSize;
     private readonly int _readHeaderSize;
+    private int _written;       // bytes of data since the last send
 
     public NbdTransmission(NbdSession session, NbdTransport transport, ReceiveStream input, Action<Exception>? defectFound)
     {
@@ -53,8 +55,7 @@ internal sealed partial class NbdTransmission : IDisposable
                 if (!RequestHeader.TryRead(_input.Peek(), out RequestHeader request, _form == HeaderForm.Extended) || request.Command == CommandType.Disconnect) break;
                 _input.Take(_requestSize);
                 if (!Execute(request)) break;
-                if (_replies.Gathered < SendThreshold) continue;
-                SendAll();
+                if (_replies.Gathered + _written >= SendThreshold) SendAll();
             }
         }
         finally
@@ -80,6 +81,7 @@ internal sealed partial class NbdTransmission : IDisposable
     {
         SubmissionBatch.Send();
         _replies.Flush();
+        _written = 0;
     }
 
     /// <summary>Executes or refuses one request; false when the stream cannot go on.</summary>
@@ -188,6 +190,7 @@ internal sealed partial class NbdTransmission : IDisposable
         if (length > MaxInline) return WriteLarge(request, length);
         if (!TryReceive(length)) return false;
         ReadOnlyMemory<byte> data = _input.Take(length);
+        _written += length;
         try
         {
             ValueTask write = _backend.WriteAsync((long)request.Offset, data, WriteFlagsOf(request));
