@@ -8,7 +8,7 @@ internal sealed record BenchOptions
     public const string Usage =
         """
         Varve.LoadBench [--server artifacts/bin/varve | --self-host] [--pairs N] [--seconds N] [--size-mib N]
-                        [--only start,images,raw,qcow2,chain,allocate,stream,growth] [--plots artifacts/bench] [--servers varve,qemu-io_uring,qemu-threads,nbdkit]
+                        [--only start,images,raw,qcow2,chain,allocate,stream,limits,growth] [--plots artifacts/bench] [--servers varve,qemu-io_uring,qemu-threads,nbdkit]
         Starts each tool, works on whole images, drives fio's nbd engine against each server in turn, streams; --pairs rounds, and prints medians and
         how far ahead ours is: above 1 it does more in the time, or takes less for the same.
         """;
@@ -27,7 +27,7 @@ internal sealed record BenchOptions
     /// <summary>Where pictures go.</summary>
     public string Plots { get; init; } = "artifacts/bench";
 
-    public IReadOnlyList<string> Only { get; init; } = ["start", "images", "raw", "qcow2", "chain", "allocate", "stream", "growth"];
+    public IReadOnlyList<string> Only { get; init; } = ["start", "images", "raw", "qcow2", "chain", "allocate", "stream", "limits", "growth"];
 
     public IReadOnlyList<string> Servers { get; init; } = [ServerProcess.Varve, ServerProcess.QemuUring, ServerProcess.QemuThreads, ServerProcess.Nbdkit];
 

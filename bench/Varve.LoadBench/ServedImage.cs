@@ -8,6 +8,9 @@ namespace Varve.LoadBench;
 /// <param name="Workloads">What is measured.</param>
 internal sealed record ServedImage(string Name, string Format, string Path, long MiB, IReadOnlyList<Workload> Workloads)
 {
+    /// <summary>No image at all: what is left is the protocol, the socket and the client.</summary>
+    public const string Nothing = "null-co";
+
     private const int ChainDepth = 64, FreshGibibytes = 64;
 
     /// <summary>Makes the image anew before each measurement; null: it stays.</summary>
@@ -43,6 +46,7 @@ internal sealed record ServedImage(string Name, string Format, string Path, long
             });
         }
 
+        if (options.Only.Contains("limits")) images.Add(new("limit: no storage", Nothing, "", options.SizeMib, [Workload.RandomRead, Workload.RandomWrite]));
         return images;
 
         string InDirectory(string name) => System.IO.Path.Combine(directory, name);

@@ -44,6 +44,7 @@ internal sealed class ServerProcess : IAsyncDisposable
     public static bool CanServe(string server, string format) => server switch
     {
         Varve => true,
+        _ when format == ServedImage.Nothing => false,
         Nbdkit => format == "raw" && Tool.IsInstalled("nbdkit"),
         _ => Tool.IsInstalled("qemu-nbd"),
     };
@@ -57,7 +58,7 @@ internal sealed class ServerProcess : IAsyncDisposable
         {
             Varve when options.Server is { } daemon => (daemon, (string[])
             [
-                "daemon", "--blockdev", $"driver=file,node-name=file,filename={image}", "--blockdev", $"driver={format},node-name=disk,file=file",
+                "daemon", .. Nodes(format, image),
                 "--nbd-server", $"addr.type=unix,addr.path={socket}", "--export", "type=nbd,id=disk,node-name=disk,name=,writable=on",
             ]),
             Varve => (Environment.ProcessPath!, ["serve", format, image, socket]),
@@ -76,6 +77,10 @@ internal sealed class ServerProcess : IAsyncDisposable
 
         return started;
     }
+
+    private static string[] Nodes(string format, string image) => format == ServedImage.Nothing
+        ? ["--blockdev", $"driver={format},node-name=disk,size={1L << 40}"]
+        : ["--blockdev", $"driver=file,node-name=file,filename={image}", "--blockdev", $"driver={format},node-name=disk,file=file"];
 
     /// <summary>Ends the server.</summary>
     public async ValueTask DisposeAsync()
