@@ -60,7 +60,7 @@ internal sealed class LinuxDevice : LinuxFile
     public override void Write(ReadOnlySpan<byte> buffer, long offset)
     {
         RequireMedium();
-        base.Write(buffer, offset);
+        WriteAll(buffer, offset);   // the kernel lets several write to a device at once
     }
 
     public override void WriteDurably(ReadOnlySpan<byte> buffer, long offset)

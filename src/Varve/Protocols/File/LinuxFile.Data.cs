@@ -98,6 +98,36 @@ internal partial class LinuxFile
 
     public override void Write(ReadOnlySpan<byte> buffer, long offset)
     {
+        if (_turns is null) WriteAll(buffer, offset);
+        else if (WriteTurns.IsLarge(buffer.Length)) WriteLarge(_turns, buffer, offset);
+        else WriteSmall(_turns, buffer, offset);
+    }
+
+    private void WriteSmall(WriteTurns turns, ReadOnlySpan<byte> buffer, long offset)
+    {
+        turns.BeginSmall();
+        try
+        {
+            WriteAll(buffer, offset);
+        }
+        finally
+        {
+            turns.EndSmall();
+        }
+    }
+
+    private void WriteLarge(WriteTurns turns, ReadOnlySpan<byte> buffer, long offset)
+    {
+        for (int done = 0; done < buffer.Length; done += WriteTurns.PieceLength)
+        {
+            ReadOnlySpan<byte> piece = buffer.Slice(done, Math.Min(WriteTurns.PieceLength, buffer.Length - done));
+            using (turns.BeginLargePiece()) WriteAll(piece, offset + done);
+        }
+    }
+
+    /// <summary>Writes without regard to others.</summary>
+    protected void WriteAll(ReadOnlySpan<byte> buffer, long offset)
+    {
         while (!buffer.IsEmpty) Advance(ref buffer, ref offset, Libc.Pwrite(Handle, Piece(buffer), offset));
     }
 

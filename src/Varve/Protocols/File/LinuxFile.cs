@@ -10,6 +10,7 @@ internal partial class LinuxFile : HostFile
     private readonly string _filename;
     private readonly FdSets _fdSets;
     private readonly long? _fdSet;   // the set that Handle is a duplicate out of
+    private readonly WriteTurns? _turns;   // null past the page cache, where the kernel lets several write at once
     private int _closed;
 
     protected LinuxFile(string filename, SafeFileHandle handle, HostFileAccess access, FdSets fdSets, long? fdSet)
@@ -20,6 +21,7 @@ internal partial class LinuxFile : HostFile
         _fdSets = fdSets;
         _fdSet = fdSet;
         _cachedReads = access.Direct ? CachedReads.Never : CachedReads.WithoutWaiting;
+        _turns = access.Direct ? null : new WriteTurns();
     }
 
     public override SafeFileHandle Handle { get; }
