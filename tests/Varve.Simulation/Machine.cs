@@ -13,7 +13,7 @@ internal sealed class Machine
         Disk = disk;
         Scenario = scenario;
         Time = scenario.IsEncrypted ? new SteppingTime() : new FrozenTime();
-        Graph = new BlockGraph(new BlockDrivers([.. BlockDrivers.Default.All.Where(d => d.Name is "qcow2" or "copy-on-read"), new CrashDriver(disk)]), Time);
+        Graph = new BlockGraph(new BlockDrivers([.. BlockDrivers.Default.All.Where(d => d.Name is "qcow2" or "copy-on-read"), new CrashDriver(disk)]), Time) { CopyThreads = null };
         Jobs = new JobRegistry(Graph);
         for (int i = 0; scenario.IsEncrypted && i < KeyModel.Count; i++)
         {

@@ -46,6 +46,9 @@ internal sealed partial class BlockGraph : IAsyncDisposable
     /// <summary>Connections that a driver opens to a server which takes several, where its node's options do not say.</summary>
     public int ConnectionsPerServer { get; set; } = 1;
 
+    /// <summary>Where jobs copy; null: in the thread pool, as simulators need it which decide what runs when.</summary>
+    internal IO.BlockingThreads? CopyThreads { get; init; } = IO.BlockingThreads.Copying;
+
     /// <summary>Held while the graph changes.</summary>
     public ControlLock ControlLock { get; } = new();
 

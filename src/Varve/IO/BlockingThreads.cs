@@ -1,3 +1,5 @@
+using Varve.Interop.Linux;
+
 namespace Varve.IO;
 
 // The threads that wait for the kernel
@@ -8,15 +10,25 @@ namespace Varve.IO;
 //      claims one of them: hence the comparison with the length of the queue.
 
 /// <summary>Runs blocking system calls on threads of its own: started when needed, gone when idle.</summary>
-internal sealed class BlockingThreads(int maxThreads)
+/// <param name="maxThreads">As many at once.</param>
+/// <param name="name">What they are called.</param>
+/// <param name="prepare">The first thing a new thread does.</param>
+internal sealed class BlockingThreads(int maxThreads, string name = "varve-io", Action? prepare = null)
 {
     private static readonly TimeSpan s_idleTime = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_shortestSlice = TimeSpan.FromMilliseconds(0.1);   // that Linux gives
     private readonly object _gate = new();
     private readonly Queue<IThreadPoolWorkItem> _queue = new();
     private int _idle, _count;
 
     /// <summary>The threads all files share; as many as the reference's pool has.</summary>
     public static BlockingThreads Shared { get; } = new(maxThreads: 64);
+
+    /// <summary>The threads that jobs copy on: as many as half of the processors, in short slices.</summary>
+    /// <remarks>Copying from memory to memory takes a processor for as long as it is let. A guest's request waits for one meanwhile, and for the
+    /// lock of the file that a copier was writing to when it lost its own.</remarks>
+    public static BlockingThreads Copying { get; } = new(
+        Math.Max(1, Environment.ProcessorCount / 2), "varve-copy", OperatingSystem.IsLinux() ? () => _ = Libc.TrySetSlice(s_shortestSlice) : null);
 
     /// <summary>Runs an item soon. First come, first served; the item does not throw.</summary>
     public void Run(IThreadPoolWorkItem item)
@@ -34,7 +46,7 @@ internal sealed class BlockingThreads(int maxThreads)
             _count++;
         }
 
-        new Thread(Work) { IsBackground = true, Name = "varve-io" }.UnsafeStart();
+        new Thread(Work) { IsBackground = true, Name = name }.UnsafeStart();
     }
 
     /// <summary>Runs a call of the control plane, and hands on what it throws.</summary>
@@ -45,8 +57,17 @@ internal sealed class BlockingThreads(int maxThreads)
         return item.Task;
     }
 
+    /// <summary>Runs a call up to where it waits for something else; what follows runs elsewhere.</summary>
+    public async Task<T> RunAsync<T>(Func<Task<T>> call)
+    {
+        Task<T>? begun = null;
+        await RunAsync(() => { begun = call(); }).ConfigureAwait(false);
+        return await begun!.ConfigureAwait(false);
+    }
+
     private void Work()
     {
+        prepare?.Invoke();
         while (Next() is { } item) item.Execute();
     }
 
