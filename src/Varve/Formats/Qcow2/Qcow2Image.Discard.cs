@@ -229,7 +229,7 @@ internal sealed partial class Qcow2Image
             await PassDiscardAsync(_data.Node, lostStart, lostEnd - lostStart, reason, cancellationToken).ConfigureAwait(false);
         }
 
-        if (kept is not null && !(IsDataFileRaw && change == EntryChange.ZeroAndUnmap))
+        if (kept is not null && !keepsData)
         {
             // The mutex keeps away who would write there again: what is kept is not data any more, so that takes a reservation.
             foreach (LostReference cluster in kept) await PassDiscardAsync(_data.Node, cluster.Host, cluster.Length, reason, cancellationToken).ConfigureAwait(false);

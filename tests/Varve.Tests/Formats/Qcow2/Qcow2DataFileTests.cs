@@ -123,15 +123,19 @@ public sealed class Qcow2DataFileTests : IAsyncDisposable
         }
     }
 
-    [Fact]
-    public async Task Zeroing_an_encrypted_disk_keeps_the_data_that_the_old_tables_name()
+    /// <summary>Where clusters stay in place: in a data file, or with <c>discard-no-unref</c>.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Zeroing_an_encrypted_disk_keeps_the_data_that_the_old_tables_name(bool hasDataFile)
     {
-        string path = Path + ".luks", data = Data + ".luks";
+        string path = Path + ".luks", data = hasDataFile ? Data + ".luks" : path;
         ReferenceTool.Run(
             "qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=123456", "-o",
-            $"data_file={data},encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", path, "1M");
+            $"{(hasDataFile ? $"data_file={data}," : "")}encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", path, "1M");
         _fixture.Graph.Objects.Add(new JsonObject { ["qom-type"] = "secret", ["id"] = "s", ["data"] = "123456" });
-        BlockBackend disk = await _fixture.OpenAsync(path, options: new() { ["encrypt"] = new JsonObject { ["format"] = "luks", ["key-secret"] = "s" } });
+        var encryption = new JsonObject { ["format"] = "luks", ["key-secret"] = "s" };
+        BlockBackend disk = await _fixture.OpenAsync(path, options: new() { ["encrypt"] = encryption, ["discard-no-unref"] = !hasDataFile });
         byte[] content = new byte[65536];
         content.AsSpan().Fill(7);
         await disk.WriteAsync(0, content);

@@ -11,7 +11,7 @@ public sealed class Qcow2ConcurrentModelTests
     {
         get
         {
-            string[] range = (Environment.GetEnvironmentVariable("VARVE_CONCURRENT") ?? "0-12").Split('-');
+            string[] range = (Environment.GetEnvironmentVariable("VARVE_CONCURRENT") ?? "0-24").Split('-');
             return [.. Enumerable.Range(int.Parse(range[0], CultureInfo.InvariantCulture), int.Parse(range[1], CultureInfo.InvariantCulture))];
         }
     }
