@@ -76,6 +76,9 @@ internal sealed record Scenario
     /// <summary>Whether images are amended when the guest has stopped.</summary>
     public required bool Amends { get; init; }
 
+    /// <summary><c>discard-no-unref</c>: clusters stay in place, and the disk forgets what they hold. An amended image may not know it.</summary>
+    public required bool KeepsDiscarded { get; init; }
+
     /// <summary>What compressed writes use.</summary>
     public required string CompressionType { get; init; }
 
@@ -93,6 +96,7 @@ internal sealed record Scenario
         int version = random.Next(6) == 0 && !needsVersion3 ? 2 : 3;
         bool hasSubclusters = version == 3 && Draw(seed, 0x5BC1, 4);
         if (hasSubclusters) clusterBits = Math.Max(clusterBits, 14);
+        bool amends = canary == Canary.None && Draw(seed, 0xA3E7D, 3);
         bool hasDataFile = canary == Canary.Data || (version == 3 && canary != Canary.Snapshots && Draw(seed, 0xDA7A, 4));
         return new Scenario
         {
@@ -117,7 +121,8 @@ internal sealed record Scenario
             KeepsBitmaps = canary == Canary.Bitmaps || (canary == Canary.None && version == 3 && Draw(seed, 0xB175, 3)),
             EndsClean = canary == Canary.Bitmaps || Draw(seed, 0xC105E, 2),
             Repairs = canary == Canary.Repair || (canary == Canary.None && Draw(seed, 0x4E9A, 4)),
-            Amends = canary == Canary.None && Draw(seed, 0xA3E7D, 3),
+            Amends = amends,
+            KeepsDiscarded = version == 3 && !amends && canary == Canary.None && Draw(seed, 0xD15C, 4),
             CompressionType = version == 3 && random.Next(2) == 0 ? "zstd" : "zlib",
             Canary = canary,
         };
@@ -171,6 +176,7 @@ internal sealed record Scenario
             ["discard"] = "unmap",
             ["file"] = new JsonObject { ["driver"] = "crash", ["filename"] = file, ["discard"] = "unmap" },
         };
+        if (KeepsDiscarded) options["discard-no-unref"] = true;
         Caches.AddTo(options);
         if (!withBacking) options["backing"] = null;
         if (IsEncrypted) options["encrypt"] = new JsonObject { ["format"] = "luks", ["key-secret"] = key };
