@@ -81,6 +81,67 @@ public sealed class CommitTests : IDisposable
         Assert.Equal(model, await ReadAgainAsync("base.img"));
     }
 
+    /// <summary>A drained section lets no request in, and waits for the job: the job must not wait to be let in.</summary>
+    [Fact]
+    public async Task Drained_sections_and_a_commit_that_copies_do_not_wait_for_each_other()
+    {
+        (JobFixture fixture, BlockBackend guest) = await OpenAsync();
+        byte[] model = await StreamTests.ReadAllAsync(guest);
+        await using (fixture)
+        {
+            BlockJob job = await StartAsync(fixture, new CommitOptions("top"));
+            using var stop = new CancellationTokenSource();
+            Task writer = Task.Run(
+                async () =>
+                {
+                    for (int i = 0; !stop.IsCancellationRequested; i++) await guest.WriteAsync(i % 8 * 65536, model.AsMemory(i % 8 * 65536, 65536));
+                },
+                TestContext.Current.CancellationToken);
+            for (int i = 0; i < 2000; i++)
+            {
+                using DrainedSection drained = await BlockGraph.DrainAsync(fixture.Graph.FindNode("top")!).AsTask().WaitAsync(Patience.Limit, stop.Token);
+            }
+
+            await stop.CancelAsync();
+            await writer;
+            await JobFixture.UntilAsync(() => job.IsReady);
+            await fixture.CommandAsync(job.Complete);
+            await job.EndAsync();
+            Assert.Null(job.Error);
+        }
+
+        Assert.Equal(model, await ReadAgainAsync("base.img"));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(5)]
+    public async Task Chunks_that_could_not_be_written_are_copied_after_the_user_resumes(int failures)
+    {
+        await using JobFixture fixture = await JobFixture.WithChainAsync();
+        byte[] before = await StreamTests.ReadAllAsync(await fixture.OpenGuestAsync("top"));
+        int left = failures;
+        fixture["base"].OnRequest = (kind, _, _) => kind == "write" && Interlocked.Decrement(ref left) >= 0 ? throw BlockException.FromErrno(Errno.EIO) : default;
+        BlockJob job;
+        using (await fixture.Graph.ControlLock.EnterAsync(TestContext.Current.CancellationToken))
+        {
+            job = await fixture.Jobs.StartCommitAsync(
+                fixture["top"], new CommitOptions("top") { JobId = "j", TopNode = "mid", OnError = OnError.Stop }, TestContext.Current.CancellationToken);
+        }
+
+        while (!job.Completion.IsCompleted)
+        {
+            await JobFixture.UntilAsync(() => job.IsUserPaused || job.Completion.IsCompleted);
+            if (job.IsUserPaused) await fixture.CommandAsync(job.Resume);
+        }
+
+        Assert.Null(job.Error);
+        Assert.Contains("BLOCK_JOB_ERROR write stop", fixture.Events);
+        Assert.Same(fixture["base"], fixture["top"].BackingChild!.Node);
+        Assert.Equal(before, await StreamTests.ReadAllAsync(await fixture.OpenGuestAsync("top")));
+    }
+
     [Fact]
     public async Task Cancelling_a_ready_commit_without_force_completes_it_on_the_old_chain()
     {

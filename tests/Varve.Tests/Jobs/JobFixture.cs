@@ -88,7 +88,7 @@ internal sealed class JobFixture : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await Jobs.CancelAllAsync();
+        await Jobs.CancelAllAsync().WaitAsync(Patience.Limit);
         using (await Graph.ControlLock.EnterAsync())
         {
             foreach (BlockBackend backend in _backends) await backend.CloseAsync();

@@ -126,7 +126,8 @@ internal sealed partial class CommitJob : BlockJob
             .ConfigureAwait(false);
         while (_dirty.TryTake(0, MaxCopy, out long offset, out int bytes))
         {
-            await CopyAsync(_plan.Top, _plan.Base, offset, bytes).ConfigureAwait(false);   // drained: nobody else is in the graph
+            // Drained: nobody else is in the graph.
+            if (await CopyAsync(offset, bytes).ConfigureAwait(false) is { } failure) throw failure.Error;
         }
 
         await _plan.Base.FlushAsync(CancellationToken.None).ConfigureAwait(false);
