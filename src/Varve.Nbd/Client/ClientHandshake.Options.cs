@@ -148,7 +148,14 @@ internal sealed partial class ClientHandshake
         var wire = new byte[OptionHeader.Size + data.Length];
         new OptionHeader(option, (uint)data.Length).WriteTo(wire);
         data.CopyTo(wire.AsSpan(OptionHeader.Size));
-        Send(wire);
+        try
+        {
+            Send(wire);
+        }
+        catch (IOException e) when (e is not BlockException)
+        {
+            throw new BlockException(BlockErrorKind.Io, $"Failed to send option request header: {e.Message}", e);
+        }
     }
 
     /// <summary>A server's text, for people: what is no UTF-8 is replaced, control characters do not reach a terminal.</summary>

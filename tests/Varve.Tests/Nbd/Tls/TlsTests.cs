@@ -59,7 +59,9 @@ public class TlsTests(TlsFiles files) : IClassFixture<TlsFiles>
         server.Server.NegotiationFailed = reasons.Add;
         await using (OpenedExport disk = await OpenAsync(server, "x509", "client1")) await disk.Backend.FlushAsync();
         BlockException refused = await Assert.ThrowsAsync<BlockException>(() => OpenAsync(server, "x509", "client2"));
-        Assert.Equal("Failed to read option reply: Cannot read from TLS channel: Software caused connection abort", refused.Message);
+
+        // The server hangs up: how the client learns of it depends on how far it was.
+        Assert.Matches("^Failed to [^:]*: Cannot (read from|write to) TLS channel: (Software caused connection abort|Connection reset by peer|Broken pipe)$", refused.Message);
         await Patience.UntilAsync(() => reasons.Count > 0, "the reason arrives");
         Assert.Equal(["TLS x509 authz check for O=Example,CN=two is denied"], reasons);
     }
