@@ -47,7 +47,7 @@ public class NodeBenchmarks
 /// <summary>The same past the page cache: every request waits for the device, and ends on another thread than it began on.</summary>
 /// <remarks>The runtime pools what an asynchronous method needs by thread and by core. What is taken on one and given back on another is
 /// now and then made anew.</remarks>
-[Budget(128)]
+[Budget(512)]
 public class DirectBenchmarks : NodeBenchmarks
 {
     public override IEnumerable<string> Images => ["raw, direct", "raw, direct, io_uring"];

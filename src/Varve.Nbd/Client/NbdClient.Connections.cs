@@ -5,6 +5,8 @@ namespace Varve.Nbd.Client;
 /// <content>The connections that requests are spread over.</content>
 internal sealed partial class NbdClient
 {
+    private static readonly TimeSpan s_longestPauseAfterUse = TimeSpan.FromSeconds(1);
+
     private volatile NbdClientConnection[] _connections = [];   // replaced, never changed; none: an outage
     private int _outages;
     private bool _isGrowing, _isRefused;
@@ -63,7 +65,7 @@ internal sealed partial class NbdClient
             if (others.Length > 0 && !connection.HasUnansweredChange)
             {
                 _connections = others;
-                SlowDown();
+                SlowDown(s_longestPauseAfterUse);   // the server does take more than one
                 Grow();
                 return;
             }
@@ -109,9 +111,9 @@ internal sealed partial class NbdClient
         {
             if (_outages != outages) return;
             _isRefused = _growthPause == s_longestPause;
-            SlowDown();
+            SlowDown(s_longestPause);
         }
     }
 
-    private void SlowDown() => _growthPause = _growthPause == TimeSpan.Zero ? s_firstPause : Longer(_growthPause, s_longestPause);
+    private void SlowDown(TimeSpan limit) => _growthPause = _growthPause == TimeSpan.Zero ? s_firstPause : Longer(_growthPause, limit);
 }

@@ -31,6 +31,7 @@ internal sealed partial class NbdTransmission : IDisposable
     private readonly int _requestSize;
     private readonly int _readHeaderSize;
     private int _written;       // bytes of data since the last send
+    private bool _isQueueing;   // the client sent more while a request was executed
 
     public NbdTransmission(NbdSession session, NbdTransport transport, ReceiveStream input, Action<Exception>? defectFound)
     {
@@ -55,6 +56,7 @@ internal sealed partial class NbdTransmission : IDisposable
                 if (!RequestHeader.TryRead(_input.Peek(), out RequestHeader request, _form == HeaderForm.Extended) || request.Command == CommandType.Disconnect) break;
                 _input.Take(_requestSize);
                 if (!Execute(request)) break;
+                if (_input.Available > 0) _isQueueing = true;
                 if (_replies.Gathered + _written >= SendThreshold) SendAll();
             }
         }
@@ -73,7 +75,9 @@ internal sealed partial class NbdTransmission : IDisposable
     {
         if (_input.Available >= length) return true;
         SendAll();
-        return _input.Fill(length);
+        bool isOneByOne = !_isQueueing;   // a client that waits for each reply: the time of a wake-up is all of its time
+        _isQueueing = false;
+        return _input.Fill(length, isOneByOne);
     }
 
     /// <summary>Sends on what was gathered, both ways: requests to the kernel, replies to the client.</summary>

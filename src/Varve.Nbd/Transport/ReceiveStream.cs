@@ -25,14 +25,17 @@ internal sealed class ReceiveStream(NbdTransport transport) : IDisposable
     }
 
     /// <summary>Waits until <paramref name="length"/> bytes (at most <see cref="SharedBuffer.Size"/>) are available.</summary>
+    /// <param name="length">How many.</param>
+    /// <param name="isSoon">Whether they are likely to come at once: <see cref="NbdTransport.ReceiveSoon"/>.</param>
     /// <returns>False when the client ended the stream before.</returns>
-    public bool Fill(int length)
+    public bool Fill(int length, bool isSoon = false)
     {
         if (Available >= length) return true;
         MakeRoom(length);
         while (Available < length)
         {
-            int received = transport.Receive(_buffer.Memory.Span[_end..]);
+            Span<byte> room = _buffer.Memory.Span[_end..];
+            int received = isSoon ? transport.ReceiveSoon(room) : transport.Receive(room);
             if (received == 0) return false;
             _end += received;
         }

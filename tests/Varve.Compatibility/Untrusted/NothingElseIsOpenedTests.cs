@@ -44,10 +44,11 @@ public sealed partial class NothingElseIsOpenedTests : IDisposable
         Assert.Empty(hostile);
     }
 
-    /// <summary>Assemblies loaded when first needed, and what the runtime and the C library's allocator read about the machine.</summary>
+    /// <summary>Assemblies loaded when first needed, what the runtime and the C library's allocator read about the machine, and the seed of the runtime's hash
+    /// codes.</summary>
     private static bool IsOfTheRuntime(string what)
         => what.EndsWith(".dll", StringComparison.Ordinal) || what.Contains(".so", StringComparison.Ordinal)
-            || what.StartsWith("/sys/", StringComparison.Ordinal) || what == "/proc/sys/vm/overcommit_memory" || OwnProcess().IsMatch(what);
+            || what.StartsWith("/sys/", StringComparison.Ordinal) || what is "/proc/sys/vm/overcommit_memory" or "/dev/urandom" || OwnProcess().IsMatch(what);
 
     /// <summary>What of <c>/proc</c> is a process's own; its descriptors lead to what it has open already.</summary>
     [GeneratedRegex("^/proc/(self|[0-9]+)($|/(maps|stat|status|smaps|task|cgroup|mountinfo|exe|fd))")]
