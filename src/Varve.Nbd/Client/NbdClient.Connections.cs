@@ -49,6 +49,12 @@ internal sealed partial class NbdClient
         lock (_lock)
         {
             if (_outages != outages || _closing.IsCancellationRequested) return false;
+            if (further.IsBroken)
+            {
+                SlowDown(s_longestPauseAfterUse);   // it ended while it was no member: nobody would take it out again
+                return false;
+            }
+
             if (fits) _connections = [.. _connections, further];
             _isRefused = !fits;
             return fits;

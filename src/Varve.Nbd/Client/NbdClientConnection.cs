@@ -47,6 +47,9 @@ internal sealed partial class NbdClientConnection
     /// <summary>What the server said about the export.</summary>
     public ExportDetails Export { get; }
 
+    /// <summary>Whether the connection is at its end. True before the client hears of it.</summary>
+    public bool IsBroken => Volatile.Read(ref _isBroken);
+
     /// <summary>Requests that wait for an answer.</summary>
     public int InFlight => Volatile.Read(ref _inFlight);
 
