@@ -406,16 +406,7 @@ public class FileNodeTests
         FaultyFile? counted = null;
         await using var fixture = new FileFixture(new FileDriver((name, access, sets) => counted = new FaultyFile(HostFile.Open(name, access, sets))));
         const int Runs = 64, RunLength = 64 << 10;
-        string path = fixture.Directory.File("disk", Runs * RunLength);
-        using (FileStream file = System.IO.File.OpenWrite(path))
-        {
-            for (int i = 0; i < Runs; i += 2)
-            {
-                file.Position = i * RunLength;
-                file.Write(new byte[RunLength]);
-            }
-        }
-
+        string path = Striped(fixture, Runs, RunLength);
         BlockNode node = await fixture.OpenNodeAsync(path, new NodeSettings { ReadOnly = true });
         await fixture.UseAsync(node, BlockPermissions.ConsistentRead, isShared ? BlockPermissions.All : BlockPermissions.ConsistentRead);
         var random = new Random(1);
@@ -436,22 +427,27 @@ public class FileNodeTests
     {
         await using var fixture = new FileFixture();
         const int Runs = 5000, RunLength = 4096;
-        string path = fixture.Directory.File("disk", Runs * RunLength);
-        using (FileStream file = System.IO.File.OpenWrite(path))
-        {
-            for (int i = 0; i < Runs; i += 2)
-            {
-                file.Position = i * RunLength;
-                file.Write(new byte[RunLength]);
-            }
-        }
-
+        string path = Striped(fixture, Runs, RunLength);
         BlockNode node = await fixture.OpenNodeAsync(path, new NodeSettings { ReadOnly = true });
         await fixture.UseAsync(node, BlockPermissions.ConsistentRead, BlockPermissions.ConsistentRead);
         for (int pass = 0; pass < 2; pass++)
         {
             Assert.Equal(Enumerable.Range(0, Runs).Select(i => ((long)i * RunLength, (long)RunLength, i % 2 == 0)), await RunsAsync(node));
         }
+    }
+
+    /// <summary>A file of runs of data and of holes in turn, data first.</summary>
+    private static string Striped(FileFixture fixture, int runs, int runLength)
+    {
+        string path = fixture.Directory.File("disk", (long)runs * runLength);
+        using FileStream file = System.IO.File.OpenWrite(path);
+        for (int i = 0; i < runs; i += 2)
+        {
+            file.Position = (long)i * runLength;
+            file.Write(new byte[runLength]);
+        }
+
+        return path;
     }
 
     private static async Task<BlockBackend> OpenDirectAsync(FileFixture fixture, string path, string aio = "threads")
