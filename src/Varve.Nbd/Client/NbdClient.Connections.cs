@@ -105,6 +105,7 @@ internal sealed partial class NbdClient
             }
 
             await Task.Delay(pause, _time, _closing.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (_closing.IsCancellationRequested) continue;
             NbdClientConnection? further = await TryConnectAsync().ConfigureAwait(false);
             if (further is null) OnNotConnected(outages);
             else if (!TryJoin(further, outages)) further.Close();

@@ -54,7 +54,7 @@ internal sealed partial class NbdClient
     {
         try
         {
-            return await NbdClientConnection.OpenAsync(_options, OnEnded, _closing.Token).ConfigureAwait(false);
+            return await NbdClientConnection.OpenAsync(_options, OnEnded, _abandoning.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (e is BlockException or OperationCanceledException)
         {

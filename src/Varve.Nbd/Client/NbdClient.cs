@@ -26,12 +26,15 @@ internal sealed partial class NbdClient : IAsyncDisposable
 {
     private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(100), s_longestPause = TimeSpan.FromSeconds(16);
 
+    /// <summary>How long a handshake under way may take to its end when the client leaves: a server tells its operator of one that is broken off.</summary>
+    private static readonly TimeSpan s_farewell = TimeSpan.FromMilliseconds(500);
+
     private readonly NbdClientOptions _options;
     private readonly TimeProvider _time;
     private readonly Lock _lock = new();
     private readonly SemaphoreSlim _places = new(NbdClientConnection.MaxInFlight);
     private readonly Stack<ClientRequest> _free = new();
-    private readonly CancellationTokenSource _closing = new();
+    private readonly CancellationTokenSource _closing = new(), _abandoning = new();
     private int _drains;
 
     private NbdClient(NbdClientOptions options, TimeProvider time) => (_options, _time) = (options, time);
@@ -117,6 +120,7 @@ internal sealed partial class NbdClient : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _closing.CancelAsync().ConfigureAwait(false);
+        _abandoning.CancelAfter(s_farewell);
         await _attempts.ConfigureAwait(false);
         await _growth.ConfigureAwait(false);
         NbdClientConnection[] connections;
@@ -128,5 +132,6 @@ internal sealed partial class NbdClient : IAsyncDisposable
 
         _places.Dispose();
         _closing.Dispose();
+        _abandoning.Dispose();
     }
 }

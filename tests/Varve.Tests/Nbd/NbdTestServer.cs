@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using Varve.Graph;
 using Varve.Nbd.Server;
@@ -28,6 +29,9 @@ internal sealed class NbdTestServer : IAsyncDisposable
     /// <summary>What the server reported as defects: always empty.</summary>
     public List<Exception> Defects { get; } = [];
 
+    /// <summary>Why handshakes came to no end.</summary>
+    public ConcurrentQueue<string> FailedNegotiations { get; } = [];
+
     public string SocketPath => Path.Combine(_directory.FullName, "socket");
 
     public string Uri(string export = "disk") => $"nbd+unix:///{export}?socket={SocketPath}";
@@ -53,6 +57,7 @@ internal sealed class NbdTestServer : IAsyncDisposable
         var server = new NbdTestServer(new([.. BlockDrivers.Default.All, new MemoryDriver()]));
         server.Server = NbdServer.ListenUnix(server.SocketPath, options);
         server.Server.ConnectionFailed = server.Defects.Add;
+        server.Server.NegotiationFailed = server.FailedNegotiations.Enqueue;
         server.Exports.SetNbdServer(server.Server);
         await server.ControlAsync(() => server.Graph.OpenNodeAsync(node, new OpenContext { References = ReferencePolicy.Everything }).AsTask());
         return server;

@@ -30,6 +30,30 @@ public class MultiConnTests
     }
 
     [Fact]
+    public async Task A_client_that_leaves_while_connections_are_being_opened_breaks_none_off()
+    {
+        await using NbdTestServer server = await NbdTestServer.StartAsync();
+        for (int i = 0; i < 50; i++)
+        {
+            OpenedExport disk = await OpenedExport.OpenAsync(server, o => o["multi-conn"] = 16L);
+            if (i % 2 == 0) await disk.Backend.FlushAsync();
+            await disk.DisposeAsync();
+        }
+
+        Assert.Empty(server.FailedNegotiations);
+    }
+
+    [Fact]
+    public async Task A_client_that_leaves_does_not_wait_for_a_server_without_room_for_all_connections()
+    {
+        await using NbdTestServer server = await NbdTestServer.StartAsync(new NbdServerOptions { MaxConnections = 2 });
+        await using NbdTestProxy proxy = Proxy(server);
+        OpenedExport disk = await OpenAsync(proxy, connections: 4);
+        await Patience.UntilAsync(() => proxy.Connections.Count == 3, "a third, which the server does not accept");
+        await disk.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);   // a handshake may take 30
+    }
+
+    [Fact]
     public async Task Requests_are_spread_over_the_connections()
     {
         await using NbdTestServer server = await NbdTestServer.StartAsync();
@@ -160,6 +184,7 @@ public class MultiConnTests
         }
 
         await requests.WaitAsync(Patience.Limit, TestContext.Current.CancellationToken);
+        await disk.Backend.FlushAsync();   // where the last connection was dropped behind the last request, only another request asks for one
         await proxy.UntilOpenAsync(4);
     }
 
