@@ -15,7 +15,7 @@ public class NbdServerBenchmarks : IAsyncDisposable
     private int _first;
     private Func<int, long> _offsetOf = null!;
 
-    [Params("raw", "qcow2")]
+    [Params("raw", "qcow2", "raw, direct", "raw, direct, io_uring", "qcow2, direct", "qcow2, direct, io_uring")]
     public string Image { get; set; } = "";
 
     [GlobalSetup]

@@ -37,8 +37,10 @@ internal sealed class TestDisk : IAsyncDisposable
         var file = new JsonObject { ["driver"] = "file", ["filename"] = path };
         if (kind.Contains("direct", StringComparison.Ordinal)) file["cache"] = new JsonObject { ["direct"] = true };
         if (kind.Contains("io_uring", StringComparison.Ordinal)) file["aio"] = "io_uring";
-        await disk.OpenAsync(new JsonObject { ["driver"] = kind.Split(',')[0], ["node-name"] = "disk", ["file"] = file }).ConfigureAwait(false);
-        if (kind != "qcow2, zeros" && !kind.Contains("chain", StringComparison.Ordinal)) await disk.FillAsync(size, _ => true).ConfigureAwait(false);
+        var node = new JsonObject { ["driver"] = kind.Split(',')[0], ["node-name"] = "disk", ["file"] = file };
+        if (kind.Contains("small caches", StringComparison.Ordinal)) (node["l2-cache-size"], node["refcount-cache-size"]) = (256L << 10, 256L << 10);
+        await disk.OpenAsync(node).ConfigureAwait(false);
+        if (!kind.Contains("zeros", StringComparison.Ordinal) && !kind.Contains("chain", StringComparison.Ordinal)) await disk.FillAsync(size, _ => true).ConfigureAwait(false);
         return disk;
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Varve.IO;
 using Varve.Nbd.Wire;
 
 namespace Varve.Nbd.Client;
@@ -82,7 +83,7 @@ internal sealed partial class NbdClient : IAsyncDisposable
     /// <summary>Sends a request and waits for its answer.</summary>
     /// <returns>Done when the server has answered, be it with an error: see <see cref="ClientRequest.Error"/>.</returns>
     /// <exception cref="BlockException">There is no server, and none came back in time.</exception>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     public async ValueTask SendAsync(ClientRequest request)
     {
         await _places.WaitAsync(CancellationToken.None).ConfigureAwait(false);
@@ -127,7 +128,7 @@ internal sealed partial class NbdClient : IAsyncDisposable
         lock (_lock) (connections, _connections) = (_connections, []);
         foreach (NbdClientConnection connection in connections)
         {
-            await IO.BlockingThreads.Shared.RunAsync(connection.Close).ConfigureAwait(false);
+            await BlockingThreads.Shared.RunAsync(connection.Close).ConfigureAwait(false);
         }
 
         _places.Dispose();

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Text.Json.Nodes;
 using Varve.Graph;
+using Varve.IO;
 using Varve.Nbd.Transport;
 using Varve.Nbd.Wire;
 
@@ -137,7 +138,7 @@ internal sealed class NbdNode : BlockNode
 
     private bool Has(TransmissionFlags flag) => (_flags & flag) != 0;
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask RunAsync(
         CommandType command, CommandFlags flags, long offset, long length, Memory<byte> target = default, ReadOnlyMemory<byte> data = default)
     {

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using Varve.Graph;
 using Varve.IO;
 using Varve.Nbd.Wire;
@@ -85,6 +86,7 @@ internal sealed partial class NbdTransmission
         Finish(pending, running);
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask TrimAsync(RequestHeader request)
     {
         await _backend.DiscardAsync((long)request.Offset, (long)request.Length).ConfigureAwait(false);

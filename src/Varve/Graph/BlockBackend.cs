@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Varve.IO;
 
 namespace Varve.Graph;
 
@@ -75,7 +76,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Makes a range read as zeros.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     public async ValueTask WriteZeroesAsync(
         long offset, long length, ZeroFlags flags = ZeroFlags.None, CancellationToken cancellationToken = default)
     {
@@ -93,7 +94,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Says a range is no longer needed.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     public async ValueTask DiscardAsync(long offset, long length, CancellationToken cancellationToken = default)
     {
         await EnterAsync().ConfigureAwait(false);
@@ -110,7 +111,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Makes everything that completed before durable.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     public async ValueTask FlushAsync(CancellationToken cancellationToken = default)
     {
         await EnterAsync().ConfigureAwait(false);
@@ -127,7 +128,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Runs something that touches the graph's data plane as one request of this backend: block status, copying up.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     public async ValueTask<T> RunAsync<T, TState>(Func<BlockNode, TState, CancellationToken, ValueTask<T>> request, TState state, CancellationToken cancellationToken = default)
     {
         await EnterAsync().ConfigureAwait(false);
@@ -226,7 +227,7 @@ internal sealed class BlockBackend : IBlockParent
         return default;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask FinishLaterAsync(ValueTask request)
     {
         try
@@ -239,14 +240,14 @@ internal sealed class BlockBackend : IBlockParent
         }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask ReadQuiescedAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         await EnterAsync().ConfigureAwait(false);
         await Finish(StartRead(offset, buffer, cancellationToken)).ConfigureAwait(false);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteQuiescedAsync(long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
         await EnterAsync().ConfigureAwait(false);
@@ -264,7 +265,7 @@ internal sealed class BlockBackend : IBlockParent
     }
 
     /// <summary>Counts a request, waiting while the backend is quiesced. Every entry is paired with <see cref="Exit"/>.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     internal async ValueTask EnterAsync()
     {
         while (!TryEnter())

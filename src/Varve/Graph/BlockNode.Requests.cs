@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using Varve.Bitmaps;
 using Varve.IO;
-
 namespace Varve.Graph;
 
 /// <content>The request path: what every node does around its driver, and the members drivers implement.</content>
@@ -158,7 +157,7 @@ internal abstract partial class BlockNode
 
     // ---- Slow paths
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask ReadSlowAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         long readable = Math.Clamp(Length - offset, 0, buffer.Length);
@@ -179,7 +178,7 @@ internal abstract partial class BlockNode
         wide.Memory.Slice((int)(offset - start), buffer.Length).CopyTo(buffer);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteSlowAsync(
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
@@ -197,30 +196,39 @@ internal abstract partial class BlockNode
         await WriteTrackedAsync(offset, buffer, flags, cancellationToken).ConfigureAwait(false);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask ReadModifyWriteAsync(
         long offset, ReadOnlyMemory<byte> buffer, long start, long end, WriteFlags flags, CancellationToken cancellationToken)
     {
         int alignment = RequestAlignment;
         bool hasHead = offset > start, hasTail = offset + buffer.Length < end, isOneBlock = end - start == alignment;
         using IOBuffer wide = IOBuffer.Rent((int)(end - start));
-        if (hasHead || (hasTail && isOneBlock)) await ReadEdgeAsync(start, wide.Memory[..alignment], hasHead, hasTail && isOneBlock).ConfigureAwait(false);
-        if (hasTail && !isOneBlock) await ReadEdgeAsync(end - alignment, wide.Memory[^alignment..], isHead: false, isTail: true).ConfigureAwait(false);
+        if (hasHead || (hasTail && isOneBlock))
+        {
+            await ReadEdgeAsync(start, wide.Memory[..alignment], hasHead, hasTail && isOneBlock, cancellationToken).ConfigureAwait(false);
+        }
+
+        if (hasTail && !isOneBlock)
+        {
+            await ReadEdgeAsync(end - alignment, wide.Memory[^alignment..], isHead: false, isTail: true, cancellationToken).ConfigureAwait(false);
+        }
 
         buffer.CopyTo(wide.Memory[(int)(offset - start)..]);
         await WriteCoreAsync(start, wide.Memory, flags, cancellationToken).ConfigureAwait(false);
-
-        async ValueTask ReadEdgeAsync(long edge, Memory<byte> block, bool isHead, bool isTail)
-        {
-            if (isHead) await DebugEventAsync(BlkdebugEvent.PwritevRmwHead).ConfigureAwait(false);
-            if (isTail) await DebugEventAsync(BlkdebugEvent.PwritevRmwTail).ConfigureAwait(false);
-            await ReadSlowAsync(edge, block, cancellationToken).ConfigureAwait(false);
-            if (isHead) await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterHead).ConfigureAwait(false);
-            if (isTail) await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterTail).ConfigureAwait(false);
-        }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    /// <summary>Reads a block that a write covers in part.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
+    private async ValueTask ReadEdgeAsync(long edge, Memory<byte> block, bool isHead, bool isTail, CancellationToken cancellationToken)
+    {
+        if (isHead) await DebugEventAsync(BlkdebugEvent.PwritevRmwHead).ConfigureAwait(false);
+        if (isTail) await DebugEventAsync(BlkdebugEvent.PwritevRmwTail).ConfigureAwait(false);
+        await ReadSlowAsync(edge, block, cancellationToken).ConfigureAwait(false);
+        if (isHead) await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterHead).ConfigureAwait(false);
+        if (isTail) await DebugEventAsync(BlkdebugEvent.PwritevRmwAfterTail).ConfigureAwait(false);
+    }
+
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteZeroesSlowAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
     {
         if (length == 0) return;
@@ -239,7 +247,7 @@ internal abstract partial class BlockNode
         if (end < offset + length) await WriteExplicitZeroesAsync(end, offset + length - end, flags, cancellationToken).ConfigureAwait(false);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteAlignedZeroesAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
     {
         RequestTracker? tracker = _tracker;
@@ -269,7 +277,7 @@ internal abstract partial class BlockNode
         }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteExplicitZeroesAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
     {
         if ((flags & ZeroFlags.NoFallback) != 0 && Align.Is(offset, RequestAlignment) && Align.Is(length, RequestAlignment))
@@ -291,7 +299,7 @@ internal abstract partial class BlockNode
         if ((flags & ZeroFlags.Fua) != 0) await FlushCoreAsync(cancellationToken).ConfigureAwait(false);   // once, not for every piece
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteTrackedAsync(
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
@@ -322,7 +330,7 @@ internal abstract partial class BlockNode
         if ((flags & WriteFlags.Fua & ~SupportedWriteFlags) != 0) await FlushCoreAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask DiscardSlowAsync(long offset, long length, CancellationToken cancellationToken)
     {
         RequestTracker? tracker = _tracker;
@@ -338,7 +346,7 @@ internal abstract partial class BlockNode
         }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<BlockStatus> GetStatusToEndAsync(long offset, long left, bool precise, CancellationToken cancellationToken)
     {
         BlockStatus status = await GetStatusCoreAsync(offset, left, precise, cancellationToken).ConfigureAwait(false);

@@ -3,7 +3,6 @@ using System.Runtime.CompilerServices;
 using Varve.Bitmaps;
 using Varve.Graph;
 using Varve.IO;
-
 namespace Varve.Filters.CopyBeforeWrite;
 
 // The disk as it was when the filter was put in
@@ -101,7 +100,7 @@ internal sealed partial class CopyBeforeWriteNode(NodeOpening opening) : FilterN
             ? base.WriteCoreAsync(offset, buffer, flags, cancellationToken)
             : AfterCopyAsync();
 
-        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+        [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
         async ValueTask AfterCopyAsync()
         {
             await KeepAsync(offset, buffer.Length, cancellationToken).ConfigureAwait(false);

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Varve.Graph;
+using Varve.IO;
 
 namespace Varve.Filters.Throttle;
 
@@ -33,7 +34,7 @@ internal sealed class ThrottleNode(NodeOpening opening) : FilterNode(opening)
         ValueTask turn = _group.EnterAsync(_member, isWrite: false, buffer.Length);
         return turn.IsCompletedSuccessfully ? base.ReadCoreAsync(offset, buffer, cancellationToken) : AfterAsync();
 
-        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+        [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
         async ValueTask AfterAsync()
         {
             await turn.ConfigureAwait(false);

@@ -84,7 +84,7 @@ internal sealed class LuksNode(NodeOpening opening) : BlockNode(opening)
         return default;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     protected override async ValueTask WriteCoreAsync(
         long offset, ReadOnlyMemory<byte> buffer, WriteFlags flags, CancellationToken cancellationToken)
     {
@@ -119,7 +119,7 @@ internal sealed class LuksNode(NodeOpening opening) : BlockNode(opening)
         KeySecret = secret;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private static async ValueTask DecryptAfterAsync(ValueTask read, SectorCipher cipher, long offset, Memory<byte> buffer)
     {
         await read.ConfigureAwait(false);

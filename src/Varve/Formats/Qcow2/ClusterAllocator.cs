@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 using Varve.IO;
@@ -58,6 +59,7 @@ internal sealed partial class ClusterAllocator
     /// <param name="wanted">At least 1.</param>
     /// <param name="purpose">How errors name what is allocated.</param>
     /// <param name="cancellationToken">Ends waiting.</param>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     public async ValueTask<Run> AllocateAsync(int wanted, string purpose, CancellationToken cancellationToken)
     {
         await LowerReadyAsync(cancellationToken).ConfigureAwait(false);
@@ -160,6 +162,7 @@ internal sealed partial class ClusterAllocator
     public ValueTask FreeUnlinkedAsync(Run run) => ChangeRefcountsAsync(run.Host >> _clusterBits, run.Count, -1, CancellationToken.None);
 
     /// <summary>Lowers the refcounts of references whose loss is durable, and tells the host. Needs <see cref="Mutex"/>.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     public async ValueTask LowerReadyAsync(CancellationToken cancellationToken)
     {
         List<LostReference> ready;
@@ -242,6 +245,7 @@ internal sealed partial class ClusterAllocator
     }
 
     /// <summary>Refcounts are about to be raised. As in the reference that is announced whether or not their block is in memory already.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask AnnounceRaiseAsync()
     {
         await _image.File.Node.DebugEventAsync(BlkdebugEvent.RefblockAlloc).ConfigureAwait(false);
@@ -357,6 +361,7 @@ internal sealed partial class ClusterAllocator
         return start;
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask CheckAllocationAsync(long cluster, int count, string purpose, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
@@ -380,6 +385,7 @@ internal sealed partial class ClusterAllocator
 
     private bool HasBlock(int tableIndex) => new RefcountTableEntry(_table[tableIndex]).IsAllocated;
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<TableSlice> GetBlockPinnedAsync(int tableIndex, CancellationToken cancellationToken)
     {
         HostOffset host = new RefcountTableEntry(_table[tableIndex]).Block;
@@ -393,6 +399,7 @@ internal sealed partial class ClusterAllocator
     }
 
     /// <summary>Makes the table long enough to count a cluster, and says which of its entries does.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<int> ReachAsync(long cluster, CancellationToken cancellationToken)
     {
         long tableIndex = cluster >> _blockBits;

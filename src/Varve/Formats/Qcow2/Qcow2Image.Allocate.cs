@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 using Varve.IO;
@@ -8,10 +9,12 @@ namespace Varve.Formats.Qcow2;
 internal sealed partial class Qcow2Image
 {
     private readonly List<Reservation> _reservations = [];
+    private readonly Stack<Reservation> _endedReservations = [];
     private long _unalignedLost;
 
     /// <summary>Sets host clusters aside for a run of guest clusters that begins at <paramref name="offset"/>.</summary>
     /// <returns>The reservation, already registered; null when the first cluster can be written in place after all.</returns>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<Reservation?> ReserveAsync(long offset, long length, CancellationToken cancellationToken)
     {
         long start = Align.Down(offset, ClusterSize);
@@ -29,6 +32,7 @@ internal sealed partial class Qcow2Image
         }
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<Reservation?> ReserveLockedAsync(
         long touchedStart, long touchedEnd, long start, long end, CancellationToken cancellationToken)
     {
@@ -74,15 +78,9 @@ internal sealed partial class Qcow2Image
 
             lock (TableLock)
             {
-                var reservation = new Reservation(start, start + ((long)run.Count << _header.ClusterBits))
-                {
-                    Run = run,
-                    IsReuse = isReuse,
-                    First = first,
-                    Last = _l2.Get(slice, index + run.Count - 1),
-                    Slice = slice,
-                };
-                _reservations.Add(reservation);
+                Reservation reservation = Register(start, start + ((long)run.Count << _header.ClusterBits), slice);
+                (reservation.Run, reservation.IsReuse) = (run, isReuse);
+                (reservation.First, reservation.Last) = (first, _l2.Get(slice, index + run.Count - 1));
                 isTaken = true;
                 return reservation;
             }
@@ -91,6 +89,15 @@ internal sealed partial class Qcow2Image
         {
             if (!isTaken) _l2.Slices.Unpin(slice);
         }
+    }
+
+    /// <summary>Needs the table lock.</summary>
+    private Reservation Register(long start, long end, TableSlice slice)
+    {
+        if (!_endedReservations.TryPop(out Reservation? reservation)) reservation = new Reservation();
+        reservation.Begin(start, end, slice);
+        _reservations.Add(reservation);
+        return reservation;
     }
 
     private int SubclusterBits => _header.ClusterBits - SubclusterMap.CountBits;
@@ -183,6 +190,7 @@ internal sealed partial class Qcow2Image
         reservation.Slice.Pins--;
         _reservations.Remove(reservation);
         reservation.Ended?.SetResult();
+        _endedReservations.Push(reservation);
     }
 
     /// <summary>An entry that held a reference is no more. Needs the table lock.</summary>
@@ -212,6 +220,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>The slice that maps <paramref name="offset"/>, in a table that is ours alone, pinned. Needs the allocator's mutex.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<TableSlice> GetWritableSliceAsync(long offset, CancellationToken cancellationToken)
     {
         await MarkDirtyAsync(cancellationToken).ConfigureAwait(false);
@@ -231,6 +240,7 @@ internal sealed partial class Qcow2Image
 
     /// <summary>Gives the L1 entry of a guest offset a table of its own: empty, or a copy of one that snapshots share.</summary>
     /// <returns>The slice of it that maps the offset, pinned.</returns>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<TableSlice> NewTableAsync(long offset, L1Entry old, CancellationToken cancellationToken)
     {
         TableSlice slice;

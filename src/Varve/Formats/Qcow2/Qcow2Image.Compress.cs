@@ -96,10 +96,13 @@ internal sealed partial class Qcow2Image
             if (old.HasHost || old.IsCompressed) throw BlockException.FromErrno(Errno.EIO);
             await _file.Node.DebugEventAsync(BlkdebugEvent.ClusterAllocBytes).ConfigureAwait(false);
             CompressedExtent extent = await _allocator.AllocatePackedAsync(size, cancellationToken).ConfigureAwait(false);
-            var reservation = new Reservation(offset, offset + ClusterSize) { Packed = extent, First = old, Last = old, Slice = slice };
-            lock (TableLock) _reservations.Add(reservation);
-            isTaken = true;
-            return reservation;
+            lock (TableLock)
+            {
+                Reservation reservation = Register(offset, offset + ClusterSize, slice);
+                (reservation.Packed, reservation.First, reservation.Last) = (extent, old, old);
+                isTaken = true;
+                return reservation;
+            }
         }
         finally
         {

@@ -6,7 +6,6 @@ using Varve.Crypto.Luks;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 using Varve.IO;
-
 namespace Varve.Formats.Qcow2;
 
 // What is encrypted: the content of standard clusters, sector by sector. Tables, and compressed clusters of old images, are not.
@@ -122,7 +121,7 @@ internal sealed partial class Qcow2Image
             ? WriteEncryptedAsync(_cipher ?? throw KeyRequired(), host, guest, data, cancellationToken)
             : _data.Node.WriteAsync(host, data, WriteFlags.None, cancellationToken);
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteEncryptedAsync(
         SectorCipher cipher, long host, long guest, ReadOnlyMemory<byte> data, CancellationToken cancellationToken)
     {
@@ -136,7 +135,7 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask DecryptAndExitAsync(ValueTask read, long host, long guest, Memory<byte> buffer, int ticket)
     {
         try

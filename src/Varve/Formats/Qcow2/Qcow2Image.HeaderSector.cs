@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 using Varve.IO;
@@ -41,6 +42,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Writes the header of memory again where a failed write left the disk's in doubt.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     internal async ValueTask SettleHeaderAsync(CancellationToken cancellationToken)
     {
         if (!_headerIsUncertain) return;

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Varve.Graph;
+using Varve.IO;
 
 namespace Varve.Formats.Qcow2;
 
@@ -60,7 +61,7 @@ internal sealed partial class Qcow2Image
         return default;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private static async ValueTask ReadAnnouncedAsync(
         ValueTask announced, BlockNode node, long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
@@ -69,7 +70,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Ends a request's use of its mapping when its I/O ends.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask ExitLaterAsync(ValueTask request, int ticket)
     {
         try
@@ -82,7 +83,7 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask ReadPiecesAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         int ticket = EnterRequest();
@@ -102,6 +103,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Reads guest data piece by piece. The caller has entered the request, so mappings stay usable.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask ReadRangeAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         while (!buffer.IsEmpty)
@@ -134,6 +136,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Maps a range, loading what is not cached.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<Mapping> MapAsync(long offset, long maxLength, CancellationToken cancellationToken, bool forWriting = false)
     {
         while (true)

@@ -163,6 +163,7 @@ internal sealed partial class Qcow2Image
                 continue;
             }
 
+            long reservedEnd = reservation.GuestEnd;
             bool isLinked = false;
             try
             {
@@ -170,7 +171,7 @@ internal sealed partial class Qcow2Image
                 if (!_header.HasSubclusters || !reservation.IsReuse)
                 {
                     await FillAsync(reservation, mode, cancellationToken).ConfigureAwait(false);
-                    Link(reservation, reservation.GuestStart, _header.HasSubclusters ? reservation.GuestStart : reservation.GuestEnd);
+                    Link(reservation, reservation.GuestStart, _header.HasSubclusters ? reservation.GuestStart : reservedEnd);
                     isLinked = true;
                 }
             }
@@ -179,7 +180,7 @@ internal sealed partial class Qcow2Image
                 if (!isLinked) await AbandonAsync(reservation).ConfigureAwait(false);
             }
 
-            start = reservation.GuestEnd;
+            start = reservedEnd;
         }
     }
 

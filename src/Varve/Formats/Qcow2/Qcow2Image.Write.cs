@@ -54,7 +54,7 @@ internal sealed partial class Qcow2Image
         return WritePiecesAsync(offset, buffer, cancellationToken);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteAnnouncedAsync(
         ValueTask announced, long host, long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
@@ -62,7 +62,7 @@ internal sealed partial class Qcow2Image
         await WriteDataAsync(host, offset, buffer, cancellationToken).ConfigureAwait(false);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WritePiecesAsync(long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
         await PrepareForWritingAsync(cancellationToken).ConfigureAwait(false);
@@ -87,6 +87,7 @@ internal sealed partial class Qcow2Image
         await RelieveReclaimAsync(cancellationToken).ConfigureAwait(false);
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<int> WriteInPlaceAsync(Mapping mapping, long offset, ReadOnlyMemory<byte> piece, CancellationToken cancellationToken)
     {
         await RefuseOverlapAsync(mapping.Host, piece.Length).ConfigureAwait(false);
@@ -97,6 +98,7 @@ internal sealed partial class Qcow2Image
 
     /// <summary>Writes into clusters that have none of their own yet, as many as lie together.</summary>
     /// <returns>Bytes written: at least one, or 0 when the mapping has changed meanwhile and must be looked up again.</returns>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<int> AllocateAndWriteAsync(long offset, ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken)
     {
         Reservation? reservation = await ReserveAsync(offset, buffer.Length, cancellationToken).ConfigureAwait(false);
@@ -137,6 +139,7 @@ internal sealed partial class Qcow2Image
 
     /// <summary>Writes data into reserved clusters, and around it, from <paramref name="start"/> to <paramref name="end"/>, what the guest
     /// saw there before.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteReservedAsync(
         Reservation reservation, long offset, ReadOnlyMemory<byte> data, long start, long end, CancellationToken cancellationToken)
     {
@@ -192,6 +195,7 @@ internal sealed partial class Qcow2Image
         return (old.Subclusters.Allocated & touched) == 0 && (BackingChild is not { } backing || backing.Node.Length <= offset || offset >= Length);
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask CopyOldAsync(long offset, long host, int length, CancellationToken cancellationToken)
     {
         if (length == 0) return;
@@ -202,6 +206,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>What the guest sees now in clusters that are being replaced; zeros past the end of the disk.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask ReadOldAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {
         if (buffer.IsEmpty) return;
@@ -212,6 +217,7 @@ internal sealed partial class Qcow2Image
         await ReadRangeAsync(offset, buffer[..readable], cancellationToken).ConfigureAwait(false);
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask RefuseOverlapAsync(long host, long length)
     {
         if (HasDataFile) return;      // no metadata there
@@ -221,6 +227,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Many references wait to become reusable: make their loss durable now rather than let the file grow.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask RelieveReclaimAsync(CancellationToken cancellationToken)
     {
         bool isMany;

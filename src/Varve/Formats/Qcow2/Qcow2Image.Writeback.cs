@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Varve.Formats.Qcow2.Metadata;
 using Varve.Graph;
 using Varve.IO;
@@ -39,6 +40,7 @@ internal sealed partial class Qcow2Image
 
     private readonly AsyncLock _writebackLock = new();
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     protected override async ValueTask FlushCoreAsync(CancellationToken cancellationToken)
     {
         if (IsReadOnly)
@@ -62,6 +64,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Writes dirty metadata in the order described above.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     internal async ValueTask WritebackAsync(WritebackScope scope, CancellationToken cancellationToken)
     {
         using AsyncLock.Holder held = await _writebackLock.EnterAsync().ConfigureAwait(false);
@@ -89,6 +92,7 @@ internal sealed partial class Qcow2Image
         }
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteAsync(DirtyMetadata dirty, WritebackScope scope, CancellationToken cancellationToken)
     {
         BlockNode file = _file.Node;
@@ -122,12 +126,14 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Guest data and tables, durable: the data first. A file nobody has written since it was opened has nothing to make durable.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask FlushFilesAsync(CancellationToken cancellationToken)
     {
         if (HasDataFile) await _data.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
         if (_file.Node.HighestWrite > 0) await _file.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask WriteTablesAsync(List<TableWrite> writes, BlkdebugEvent announced, CancellationToken cancellationToken)
     {
         foreach (TableWrite write in writes)
@@ -197,6 +203,7 @@ internal sealed partial class Qcow2Image
     }
 
     /// <summary>Sets the dirty bit before refcounts on the disk may lag behind links. Needs the allocator's mutex.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask MarkDirtyAsync(CancellationToken cancellationToken)
     {
         if (!_options.LazyRefcounts || IsDirty == true) return;

@@ -1,5 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using Varve.Graph;
+using Varve.IO;
 
 namespace Varve.Formats.Qcow2;
 
@@ -20,9 +22,13 @@ namespace Varve.Formats.Qcow2;
 internal sealed class TableCache(
     BlockChild file, Lock tableLock, int sliceSize, long budget, CacheCounters counters, Func<CancellationToken, ValueTask> writeBack)
 {
+    /// <summary>Contents of evicted slices that are kept for those that follow: as many as are loaded at once, as a rule.</summary>
+    private const int MaxEvicted = 4;
+
     private readonly Dictionary<long, TableSlice> _slices = [];
     private readonly Dictionary<long, TaskCompletionSource> _loading = [];
     private readonly List<TableSlice> _ring = [];
+    private readonly Stack<byte[]> _evicted = new(MaxEvicted);
     private readonly int _capacity = (int)Math.Max(2, budget / sliceSize);
     private int _hand;
 
@@ -44,6 +50,7 @@ internal sealed class TableCache(
     }
 
     /// <summary>The slice at <paramref name="host"/>, read from the file where it is not cached. Unpin it with <see cref="Unpin"/>.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     public async ValueTask<TableSlice> GetPinnedAsync(long host, BlkdebugEvent loadEvent, CancellationToken cancellationToken)
     {
         while (true)
@@ -75,10 +82,12 @@ internal sealed class TableCache(
     }
 
     /// <summary>Adds a slice for a table that is new, pinned: nobody can have asked for it yet.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     public async ValueTask<TableSlice> AddPinnedAsync(long host, CancellationToken cancellationToken)
     {
-        await MakeRoomAsync(cancellationToken).ConfigureAwait(false);
-        var slice = new TableSlice(host, new byte[sliceSize]) { Pins = 1 };
+        byte[] bytes = await MakeRoomAsync(cancellationToken).ConfigureAwait(false);
+        bytes.AsSpan().Clear();
+        var slice = new TableSlice(host, bytes) { Pins = 1 };
         lock (tableLock)
         {
             Forget(host, sliceSize);
@@ -126,13 +135,13 @@ internal sealed class TableCache(
         }
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
     private async ValueTask<TableSlice> LoadPinnedAsync(
         long host, TaskCompletionSource mine, BlkdebugEvent loadEvent, CancellationToken cancellationToken)
     {
         try
         {
-            await MakeRoomAsync(cancellationToken).ConfigureAwait(false);
-            byte[] bytes = GC.AllocateUninitializedArray<byte>(sliceSize);
+            byte[] bytes = await MakeRoomAsync(cancellationToken).ConfigureAwait(false);
             await file.Node.DebugEventAsync(loadEvent).ConfigureAwait(false);
             await file.Node.ReadAsync(host, bytes, cancellationToken).ConfigureAwait(false);
             var slice = new TableSlice(host, bytes) { Pins = 1 };
@@ -151,11 +160,14 @@ internal sealed class TableCache(
         }
     }
 
-    private async ValueTask MakeRoomAsync(CancellationToken cancellationToken)
+    /// <summary>Sees to it that one more slice fits the budget.</summary>
+    /// <returns>Memory for its content.</returns>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
+    private async ValueTask<byte[]> MakeRoomAsync(CancellationToken cancellationToken)
     {
         lock (tableLock)
         {
-            if (_ring.Count < _capacity || TryEvict()) return;
+            if (_ring.Count < _capacity || TryEvict()) return NewContent();
         }
 
         try
@@ -167,8 +179,14 @@ internal sealed class TableCache(
             // What cannot be written now stays dirty and is tried again; a flush reports it. Reads go on meanwhile.
         }
 
-        lock (tableLock) TryEvict();   // where nothing can be evicted, the budget is exceeded
+        lock (tableLock)
+        {
+            TryEvict();   // where nothing can be evicted, the budget is exceeded
+            return NewContent();
+        }
     }
+
+    private byte[] NewContent() => _evicted.TryPop(out byte[]? bytes) ? bytes : GC.AllocateUninitializedArray<byte>(sliceSize);
 
     /// <summary>Evicts by second chance: the hand passes over slices used since it last came by.</summary>
     private bool TryEvict()
@@ -189,6 +207,7 @@ internal sealed class TableCache(
             }
             else
             {
+                if (_evicted.Count < MaxEvicted) _evicted.Push(slice.Bytes);   // nobody has it: it is not pinned
                 RemoveAt(_hand);
                 counters.Evictions++;
                 return true;

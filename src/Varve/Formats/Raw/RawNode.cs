@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using Varve.Graph;
 using Varve.IO;
-
 namespace Varve.Formats.Raw;
 
 /// <summary>A view of a child's bytes: all of them, or a window.</summary>
@@ -99,7 +98,7 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
     protected override ValueTask DiscardCoreAsync(long offset, long length, CancellationToken cancellationToken)
         => _file.DiscardAsync(offset + _offset, length, cancellationToken);
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     protected override async ValueTask FlushCoreAsync(CancellationToken cancellationToken)
     {
         await _file.DebugEventAsync(BlkdebugEvent.FlushToOs).ConfigureAwait(false);
