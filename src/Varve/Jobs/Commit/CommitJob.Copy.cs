@@ -51,7 +51,7 @@ internal sealed partial class CommitJob
             if (_dirty.TryTake(next, MaxCopy, out long offset, out int bytes))
             {
                 while (_window.Any(c => offset < c.Offset + c.Bytes && c.Offset < offset + bytes)) await RetireOldestAsync().ConfigureAwait(false);
-                _window.Enqueue(new Copy(offset, bytes, Task.Run(() => CopyAsync(offset, bytes))));
+                _window.Enqueue(new Copy(offset, bytes, BeginCopy(() => CopyAsync(offset, bytes))));
                 _copyingBytes += bytes;
                 next = offset + bytes;
                 UpdateTotal();

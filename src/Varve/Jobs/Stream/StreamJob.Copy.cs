@@ -7,7 +7,6 @@ namespace Varve.Jobs;
 //      as if they were copied one after another.
 //   2. The job comes to rest (pauses, sleeps, ends) only with an empty window: then no request of it is in the graph.
 //   3. With a speed limit the window is one chunk.
-//   4. A chunk is begun by a thread for copying; where it has to wait for storage, it leaves that thread to the next.
 
 /// <content>The work: finds what lies between top and base, and copies it, many chunks at a time.</content>
 internal sealed partial class StreamJob
@@ -71,8 +70,7 @@ internal sealed partial class StreamJob
             long most = below.IsZero && Speed == 0 ? ZeroChunkSize : ChunkSize;
             (long offset, long size) = (_next, Math.Min(below.Length, most));
             long start = Graph.Time.GetTimestamp();
-            Task<BlockException?> Copy() => CopyAsync(offset, size, below.IsZero, start);
-            return new Chunk(offset, size, Graph.CopyThreads is { } threads ? threads.RunAsync(Copy) : Task.Run(Copy));
+            return new Chunk(offset, size, BeginCopy(() => CopyAsync(offset, size, below.IsZero, start)));
         }
         catch (BlockException e)
         {
