@@ -1,3 +1,4 @@
+using System.Numerics;
 using Varve.Cli.CommandLine;
 using Varve.Cli.Output;
 using Varve.Graph;
@@ -21,6 +22,9 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
 
     /// <summary>Bytes of data a worker reads and writes at once. Four times as much is no faster, and takes four times the memory.</summary>
     private const int MaxData = 512 << 10;
+
+    /// <summary>Pieces in flight towards a target that compresses them, in order: one is being compressed, those behind it are read meanwhile.</summary>
+    private const int CompressedPieces = 3;
 
     private readonly SemaphoreSlim _pieces = new(1, 1);
     private readonly Turnstile _turns = new();
@@ -65,7 +69,9 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         _targetZeroFrom = TargetZeroFrom;
         if (_targetZeroFrom > 0 && !SkipsBacking && Sparse != 0 && await TryZeroTargetAsync(cancellationToken).ConfigureAwait(false)) _targetZeroFrom = 0;
         using var failure = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var workers = new Task[Requests];
+        long clusterForEach = (long)CompressedUnit * BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount);
+        DataLength = Math.Max(MaxData, (int)Math.Min(clusterForEach, IOBuffer.MaxTransfer));
+        var workers = new Task[CompressedUnit > 0 && !IsOutOfOrder ? Math.Min(Requests, CompressedPieces) : Requests];
         for (int i = 0; i < workers.Length; i++) workers[i] = WorkAsync(failure);
         try
         {
@@ -116,8 +122,8 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         }
     }
 
-    /// <summary>Bytes of the longest piece of data. A compressed cluster is one piece, however large.</summary>
-    private int DataLength => Math.Max(MaxData, CompressedUnit);
+    /// <summary>Bytes of the longest piece of data. A compressed piece has a cluster for each processor: they are compressed side by side.</summary>
+    private int DataLength { get; set; } = MaxData;
 
     // ---- Taking pieces
 
