@@ -8,11 +8,16 @@ namespace Varve.Cli.Img;
 // What keeps the image's content
 //   1. Where the image holds nothing itself and the old and the new chain below show different data, the old data is written into it.
 //      A chain shows zeros behind its end, so images of any lengths are compared as if they had the image's own.
-//   2. Until the header changes, what was written equals what already showed through: an interrupted rebase has changed nothing.
+//   2. Several pieces are read side by side; they are compared and written one after the other, as if there were one at a time. What a
+//      write changes below a piece that was read already, inside of a cluster, is what that piece holds too.
+//   3. Until the header changes, what was written equals what already showed through: an interrupted rebase has changed nothing.
 
 /// <summary>Copies into an image what it will no longer see through its backing image.</summary>
 internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, ProgressMeter progress)
 {
+    /// <summary>Pieces in flight, and bytes of one unless a cluster is larger: of each chain as much is held at once.</summary>
+    private const int MaxPieces = 4, MaxData = 512 << 10;
+
     private BlockNode? _lastAboveNewBase;   // where the new base is one of the images below already
     private bool _isNewBaseBelow;
     private int _unit;
@@ -30,20 +35,47 @@ internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, Prog
     {
         _unit = Math.Max(image.Node.ClusterSize, Align.SectorSize);
         FindNewBaseBelow();
-        using IOBuffer oldData = IOBuffer.Rent(IOBuffer.MaxTransfer), newData = IOBuffer.Rent(IOBuffer.MaxTransfer);
-        for (long offset = 0; offset < image.Length;)
+        var window = new Queue<ReadPiece>();
+        try
         {
-            Piece piece = await NextAsync(offset, cancellationToken).ConfigureAwait(false);
-            if (piece.MayDiffer)
+            for (long offset = 0; offset < image.Length || window.Count > 0;)
             {
-                Memory<byte> wanted = oldData.Memory[..(int)piece.Length], shown = newData.Memory[..(int)piece.Length];
-                await ReadAsync(piece, wanted, shown, cancellationToken).ConfigureAwait(false);
-                await WriteDifferencesAsync(offset, wanted, shown, cancellationToken).ConfigureAwait(false);
-            }
+                if (window.Count < PiecesInFlight && offset < image.Length)
+                {
+                    Piece piece = await NextAsync(offset, cancellationToken).ConfigureAwait(false);
+                    window.Enqueue(new ReadPiece(piece, piece.MayDiffer ? ReadAsync(piece, cancellationToken) : null));
+                    offset += piece.Length;
+                    continue;
+                }
 
-            offset += piece.Length;
-            progress.Advance(piece.Length);
+                await RetireAsync(window.Dequeue(), cancellationToken).ConfigureAwait(false);
+            }
         }
+        finally
+        {
+            foreach (ReadPiece piece in window) await GiveBackAsync(piece).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A compressed cluster replaces nothing: what is written must be known when a piece is looked at.</summary>
+    private int PiecesInFlight => Compress ? 1 : MaxPieces;
+
+    private async ValueTask RetireAsync(ReadPiece piece, CancellationToken cancellationToken)
+    {
+        if (piece.Contents is { } reading)
+        {
+            using Contents contents = await reading.ConfigureAwait(false);
+            await WriteDifferencesAsync(piece.Piece.Offset, contents.Wanted.Memory, contents.Shown.Memory, cancellationToken).ConfigureAwait(false);
+        }
+
+        progress.Advance(piece.Piece.Length);
+    }
+
+    private static async ValueTask GiveBackAsync(ReadPiece piece)
+    {
+        if (piece.Contents is not { } reading) return;
+        await ((Task)reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (reading.IsCompletedSuccessfully) (await reading.ConfigureAwait(false)).Dispose();
     }
 
     /// <summary>A rebase to an image deeper in the chain need only look at the images in between.</summary>
@@ -60,6 +92,19 @@ internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, Prog
     // ---- Deciding
 
     private readonly record struct Piece(long Offset, long Length, bool MayDiffer, bool IsOldZero, bool IsNewZero);
+
+    /// <summary>A piece, and its reading where it has to be looked at.</summary>
+    private readonly record struct ReadPiece(Piece Piece, Task<Contents>? Contents);
+
+    /// <summary>What a piece showed before, and what it would show.</summary>
+    private sealed record Contents(IOBuffer Wanted, IOBuffer Shown) : IDisposable
+    {
+        public void Dispose()
+        {
+            Wanted.Dispose();
+            Shown.Dispose();
+        }
+    }
 
     private async ValueTask<Piece> NextAsync(long offset, CancellationToken cancellationToken)
     {
@@ -94,25 +139,35 @@ internal sealed class RebaseCopy(BlockBackend image, BlockBackend? newBase, Prog
         bool isSame = old.IsZero && now.IsZero;
         if (Compress && (!isSame || offset + length < image.Length))
         {
-            // Compressed data goes in whole clusters: a run that ends inside one is cut before it, or takes all of it.
+            // Compressed data goes in whole clusters: a run that ends inside one is cut before it, or takes all of it where it is all inside.
             long before = Align.Down(offset + length, _unit) - offset, whole = Math.Min(Align.Up(offset + length, _unit), offset + own.Length) - offset;
-            if (isSame && before > 0) return new Piece(offset, before, MayDiffer: false, default, default);
-            if (whole > length) return new Piece(offset, whole, MayDiffer: true, IsOldZero: false, IsNewZero: newBase is null);
+            if (before > 0) length = before;
+            else if (whole > length) return new Piece(offset, whole, MayDiffer: true, IsOldZero: false, IsNewZero: newBase is null);
         }
 
         if (isSame) return new Piece(offset, length, MayDiffer: false, default, default);
         if (offset < OldLength) length = Math.Min(length, OldLength - offset);
-        return new Piece(offset, Math.Min(length, Math.Max(IOBuffer.MaxTransfer, _unit) - offset % _unit), MayDiffer: true, old.IsZero, now.IsZero);
+        return new Piece(offset, Math.Min(length, Math.Max(MaxData, _unit) - offset % _unit), MayDiffer: true, old.IsZero, now.IsZero);
     }
 
     // ---- Copying
 
-    private async ValueTask ReadAsync(Piece piece, Memory<byte> wanted, Memory<byte> shown, CancellationToken cancellationToken)
+    private async Task<Contents> ReadAsync(Piece piece, CancellationToken cancellationToken)
     {
-        if (piece.IsOldZero) wanted.Span.Clear();
-        else await ReadAsync(image, OldBase!, "old backing file", piece.Offset, wanted, cancellationToken).ConfigureAwait(false);
-        if (piece.IsNewZero) shown.Span.Clear();
-        else await ReadAsync(newBase!, newBase!.Node, "new backing file", piece.Offset, shown, cancellationToken).ConfigureAwait(false);
+        var contents = new Contents(IOBuffer.Rent((int)piece.Length), IOBuffer.Rent((int)piece.Length));
+        try
+        {
+            if (piece.IsOldZero) contents.Wanted.Span.Clear();
+            else await ReadAsync(image, OldBase!, "old backing file", piece.Offset, contents.Wanted.Memory, cancellationToken).ConfigureAwait(false);
+            if (piece.IsNewZero) contents.Shown.Span.Clear();
+            else await ReadAsync(newBase!, newBase!.Node, "new backing file", piece.Offset, contents.Shown.Memory, cancellationToken).ConfigureAwait(false);
+            return contents;
+        }
+        catch
+        {
+            contents.Dispose();
+            throw;
+        }
     }
 
     private static async ValueTask ReadAsync(
