@@ -75,6 +75,11 @@ internal sealed class Machine
         machine.Guest = await machine.Graph.OpenBackendAsync(
             node, BlockPermissions.ConsistentRead | BlockPermissions.Write, BlockPermissions.All, "the guest");
         await machine.Graph.ReleaseAsync(node);
+        foreach (Qcow2Image image in machine.Chain)
+        {
+            if (scenario.DefersRefcountBlocks) image.Allocator.MaxFlushedWithBlock = 0;
+        }
+
         return machine;
     }
 

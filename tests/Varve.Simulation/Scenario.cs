@@ -85,6 +85,9 @@ internal sealed record Scenario
     /// <summary>Small ones evict tables in the middle of things. Engines and cache modes are not drawn here: the disk is simulated.</summary>
     public required CacheSizes Caches { get; init; }
 
+    /// <summary>New refcount blocks wait for the next write-back, as they do in images with much unwritten data, which those here are too small for.</summary>
+    public required bool DefersRefcountBlocks { get; init; }
+
     /// <summary>The scenario of a seed.</summary>
     /// <param name="seed">Decides everything.</param>
     /// <param name="canary">A wrong order to be found.</param>
@@ -124,6 +127,7 @@ internal sealed record Scenario
             Amends = amends,
             KeepsDiscarded = version == 3 && !amends && canary == Canary.None && Draw(seed, 0xD15C, 4),
             CompressionType = version == 3 && random.Next(2) == 0 ? "zstd" : "zlib",
+            DefersRefcountBlocks = Draw(seed, 0xDEFE4, 2),
             Canary = canary,
         };
     }

@@ -26,6 +26,7 @@ internal sealed partial class ClusterAllocator
     private ResidentTable _table;
     private long _hint;         // no cluster below this index is free
     private long _highWater;    // bytes; what lies at or above has never been written
+    private long _handedOut;    // bytes, since everything was durable
 
     public ClusterAllocator(Qcow2Image image, ResidentTable table, TableCache blocks)
     {
@@ -40,6 +41,9 @@ internal sealed partial class ClusterAllocator
 
     /// <summary>Held while clusters are allocated, linked tables change or refcounts are lowered; not while guest data is written.</summary>
     public AsyncLock Mutex { get; } = new();
+
+    /// <summary>Bytes handed out since the last flush, beyond which a new refcount block waits for the next.</summary>
+    internal long MaxFlushedWithBlock { get; set; } = 1 << 20;
 
     public ResidentTable Table => _table;
 
@@ -241,6 +245,7 @@ internal sealed partial class ClusterAllocator
         long host = cluster << _clusterBits;
         bool isFresh = host >= _highWater;
         _highWater = Math.Max(_highWater, host + ((long)count << _clusterBits));
+        Interlocked.Add(ref _handedOut, (long)count << _clusterBits);
         return new Run(host, count, isFresh);
     }
 
@@ -426,10 +431,15 @@ internal sealed partial class ClusterAllocator
         _blocks.Unpin(block);
         if (_hint == cluster) _hint = cluster + 1;
 
-        // Now, so that a disk that refuses it fails the request that needs the block: one flush for all the clusters it counts.
+        // Where that costs little, now, so that a disk that refuses it fails the request that needs the block. But a flush takes with it all that
+        // the guest has written: hundreds of megabytes, and requests wait meanwhile. Then the next write-back does it, in the same order.
+        if (Interlocked.Read(ref _handedOut) > MaxFlushedWithBlock) return;
         await _image.File.Node.DebugEventAsync(BlkdebugEvent.RefblockAllocWrite).ConfigureAwait(false);
         await _image.WritebackAsync(WritebackScope.Refcounts, cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>Everything that was written is durable.</summary>
+    public void OnFlushed() => Interlocked.Exchange(ref _handedOut, 0);
 
     /// <summary>Moves the refcount table to a longer place behind everything it can count, together with the blocks that count that place.</summary>
     private async ValueTask GrowTableAsync(long neededEntries, CancellationToken cancellationToken)

@@ -114,8 +114,8 @@ internal sealed partial class Qcow2Image
         int refcountEntries = _header.RefcountTableClusters << (_header.ClusterBits - 3);
         await _file.Node.DebugEventAsync(BlkdebugEvent.ReftableLoad).ConfigureAwait(false);
         ResidentTable refcounts = await ReadTableAsync(_header.RefcountTable, refcountEntries, cancellationToken).ConfigureAwait(false);
-        TableCache slices = NewCache(_options.L2EntrySize, _options.L2CacheSize, _l2Counters);
-        TableCache blocks = NewCache(ClusterSize, _options.RefcountCacheSize, _refcountCounters);
+        TableCache slices = NewCache(_options.L2EntrySize, _options.L2CacheSize, _l2Counters, WritebackScope.Evict);
+        TableCache blocks = NewCache(ClusterSize, _options.RefcountCacheSize, _refcountCounters, WritebackScope.RefcountBlocks);
         var allocator = new ClusterAllocator(this, refcounts, blocks);
         await ReadInactiveTablesAsync(cancellationToken).ConfigureAwait(false);
         lock (TableLock)
@@ -142,8 +142,8 @@ internal sealed partial class Qcow2Image
         }
     }
 
-    private TableCache NewCache(int sliceSize, long budget, CacheCounters counters)
-        => new(_file, TableLock, sliceSize, budget, counters, token => WritebackAsync(WritebackScope.Evict, token));
+    private TableCache NewCache(int sliceSize, long budget, CacheCounters counters, WritebackScope scope)
+        => new(_file, TableLock, sliceSize, budget, counters, token => WritebackAsync(scope, token));
 
     private async ValueTask<ResidentTable> ReadTableAsync(HostOffset host, int count, CancellationToken cancellationToken)
     {

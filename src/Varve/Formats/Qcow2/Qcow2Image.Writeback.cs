@@ -8,10 +8,13 @@ namespace Varve.Formats.Qcow2;
 /// <summary>What a write-back has to bring to the disk.</summary>
 internal enum WritebackScope
 {
+    /// <summary>Refcount blocks only, so that blocks can be evicted: they may be written at any time.</summary>
+    RefcountBlocks,
+
     /// <summary>Refcount blocks and the refcount table only, whatever lazy refcounts say: before the table moves.</summary>
     Refcounts,
 
-    /// <summary>Everything dirty, in order, so that slices can be evicted. What comes last need not be durable.</summary>
+    /// <summary>Everything dirty, in order, so that L2 slices can be evicted. What comes last need not be durable.</summary>
     Evict,
 
     /// <summary>Everything dirty, in order and durable. Refcounts may stay behind where they are lazy.</summary>
@@ -24,7 +27,7 @@ internal enum WritebackScope
 // A write-back
 //   1. Under the table lock, in one go: take copies of everything dirty. A link in the copies was made after its data had been
 //      written and its refcount raised in memory; so the raised refcount is in the copies, and the data is with the file.
-//   2. Write refcount blocks. If the refcount table names new ones: flush, write the table.
+//   2. Write refcount blocks. If the refcount table names new ones, which may have been written before: flush, write the table.
 //   3. Flush the file. Now data, copied clusters, new L2 tables, refcount blocks and the refcount table are durable.
 //   4. Write L2 slices and L1 sectors. They may reach the disk in any order, whole sectors or none: every entry in them, old
 //      or new, is true.
@@ -99,7 +102,7 @@ internal sealed partial class Qcow2Image
         await WriteTablesAsync(dirty.RefcountBlocks, BlkdebugEvent.RefblockUpdatePart, cancellationToken).ConfigureAwait(false);
         if (dirty.RefcountTable.Count > 0)
         {
-            if (dirty.RefcountBlocks.Count > 0) await file.FlushAsync(cancellationToken).ConfigureAwait(false);
+            await FlushFilesAsync(cancellationToken).ConfigureAwait(false);
             await WriteTablesAsync(dirty.RefcountTable, BlkdebugEvent.RefblockAllocHookup, cancellationToken).ConfigureAwait(false);
         }
 
@@ -131,6 +134,7 @@ internal sealed partial class Qcow2Image
     {
         if (HasDataFile) await _data.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
         if (_file.Node.HighestWrite > 0) await _file.Node.FlushAsync(cancellationToken).ConfigureAwait(false);
+        _allocator.OnFlushed();
     }
 
     [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
@@ -148,14 +152,10 @@ internal sealed partial class Qcow2Image
         var dirty = new DirtyMetadata();
 
         // A block that the table is about to name must be on the disk, lazy or not: whoever rebuilds refcounts reads it.
-        bool blocksToo = !_options.LazyRefcounts || scope is WritebackScope.Refcounts or WritebackScope.Evict or WritebackScope.Close
-            || _allocator.Table.IsDirty;
-        if (blocksToo)
-        {
-            DirtyMetadata.Take(_allocator.Blocks, dirty.RefcountBlocks);
-            _allocator.Table.TakeDirty(dirty.RefcountTable);
-        }
-
+        bool blocksToo = !_options.LazyRefcounts || scope is not WritebackScope.Flush || _allocator.Table.IsDirty;
+        if (blocksToo) DirtyMetadata.Take(_allocator.Blocks, dirty.RefcountBlocks);
+        if (scope == WritebackScope.RefcountBlocks) return dirty;
+        if (blocksToo) _allocator.Table.TakeDirty(dirty.RefcountTable);
         if (scope == WritebackScope.Refcounts) return dirty;
         DirtyMetadata.Take(_l2.Slices, dirty.L2);
         _l2.L1.TakeDirty(dirty.L1);
