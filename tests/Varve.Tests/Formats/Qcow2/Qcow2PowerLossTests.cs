@@ -56,6 +56,37 @@ public sealed class Qcow2PowerLossTests
         foreach (byte[] survivor in loss.Survivors) await AssertSurvivedAsync(image, survivor, before, after, first, change);
     }
 
+    /// <summary>New refcount blocks are made durable with the requests that need them, or with the next flush.</summary>
+    [Theory]
+    [InlineData(0, """{"version": "v3", "cluster-size": 512, "refcount-bits": 64}""")]
+    [InlineData(0, """{"version": "v2", "cluster-size": 512}""")]
+    [InlineData(1 << 20, """{"version": "v3", "cluster-size": 512, "refcount-bits": 64}""")]
+    public async Task A_power_loss_between_new_refcount_blocks_leaves_what_was_written_or_nothing(long maxFlushedWithBlock, string options)
+    {
+        const int piece = 4096;
+        await using MemoryImage image = await MemoryImage.CreateAsync(Size, options);
+        PowerLoss loss;
+        await using (OpenedImage opened = await image.OpenAsync())
+        {
+            opened.Node.Allocator.MaxFlushedWithBlock = maxFlushedWithBlock;
+            loss = new PowerLoss(image.Memory.OpenNodes.Single(), seed: 3);
+            for (int i = 0; i < Size / piece; i++)
+            {
+                await opened.Backend.WriteAsync(i * 37 % (Size / piece) * piece, Enumerable.Repeat((byte)0x5A, piece).ToArray());
+                if (i % 20 == 19) await opened.Backend.FlushAsync();
+            }
+        }
+
+        Assert.True(loss.Survivors.Count > 100);
+        foreach (byte[] survivor in loss.Survivors)
+        {
+            image.Memory.Files["image"] = new MemoryBytes([.. survivor]);
+            Assert.Equal(-1, (await ReadAsync(image)).AsSpan().IndexOfAnyExcept((byte)0, (byte)0x5A));
+            (CheckResult result, List<string> lines) = await image.CheckAsync();
+            Assert.True(result.Corruptions + result.CheckErrors == 0, string.Join('\n', lines));
+        }
+    }
+
     private static ValueTask ChangeAsync(Qcow2Image node, string change) => change switch
     {
         "empty" => node.MakeEmptyAsync(default),
