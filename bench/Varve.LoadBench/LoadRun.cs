@@ -90,6 +90,7 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
             string row = $"stream {options.SizeMib} MiB into qcow2{(isLoaded ? ", under 2,000 random writes a second" : "")}";
             report.Add($"{row}, until the job ends", "MiB/s", name, options.SizeMib / result.Seconds);
             report.Add($"{row}, until it is durable", "MiB/s", name, options.SizeMib / result.DurableSeconds);
+            report.Add($"{row}", "peak KiB", name, result.PeakKibibytes);
             if (result.Percentile99 is { } percentile) report.Add($"{row}, 99 % of the writes take at most", "ms", name, percentile);
             Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {row}: {name} {result}");
         }

@@ -8,7 +8,8 @@ namespace Varve.LoadBench;
 /// <param name="Seconds">From the command to the job's end.</param>
 /// <param name="DurableSeconds">From the command until what was copied is on the disk: the reference's job ends before that.</param>
 /// <param name="Percentile99">Of the guest's writes meanwhile, in milliseconds; null where there were none.</param>
-internal sealed record StreamResult(double Seconds, double DurableSeconds, double? Percentile99);
+/// <param name="PeakKibibytes">The daemon's memory at its peak.</param>
+internal sealed record StreamResult(double Seconds, double DurableSeconds, double? Percentile99, double PeakKibibytes);
 
 /// <summary>A daemon streams a chain's base into its top, at rest or under a guest that writes.</summary>
 internal static class StreamRun
@@ -44,9 +45,11 @@ internal static class StreamRun
             double before = watch.Elapsed.TotalSeconds;
             await Tool.RunAsync("sync", top).ConfigureAwait(false);
             double durable = seconds + watch.Elapsed.TotalSeconds - before;
+            daemon.Refresh();
+            double peak = daemon.PeakWorkingSet64 / 1024.0;
             await client.ExecuteAsync("quit").ConfigureAwait(false);
             await daemon.WaitForExitAsync().ConfigureAwait(false);
-            return new StreamResult(seconds, durable, percentile);
+            return new StreamResult(seconds, durable, percentile, peak);
         }
     }
 
