@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using Varve.Tests.Support;
 
@@ -44,14 +45,33 @@ internal sealed class NbdTestProxy : IAsyncDisposable
             while (true)
             {
                 Socket client = await _listener.AcceptAsync();
-                var server = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                await server.ConnectAsync(new UnixDomainSocketEndPoint(Connections.Count == 0 ? _server : _others));
+                Socket server = await ConnectAsync(Connections.Count == 0 ? _server : _others);
                 lock (_connections) _connections.Add(new Connection(client, server));
             }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // The test is over.
+        }
+    }
+
+    /// <summary>A server's socket is there a moment before it listens.</summary>
+    private static async Task<Socket> ConnectAsync(string path)
+    {
+        var watch = Stopwatch.StartNew();
+        while (true)
+        {
+            var server = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                await server.ConnectAsync(new UnixDomainSocketEndPoint(path));
+                return server;
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused && watch.Elapsed < Patience.Limit)
+            {
+                server.Dispose();
+                await Task.Delay(10);
+            }
         }
     }
 
