@@ -28,7 +28,7 @@ internal sealed partial class NbdClient : IAsyncDisposable
     private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(100), s_longestPause = TimeSpan.FromSeconds(16);
 
     /// <summary>How long a handshake under way may take to its end when the client leaves: a server tells its operator of one that is broken off.</summary>
-    private static readonly TimeSpan s_farewell = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(2);
 
     private readonly NbdClientOptions _options;
     private readonly TimeProvider _time;
