@@ -60,14 +60,17 @@ public class MultiConnTests
         await using NbdTestProxy proxy = Proxy(server);
         await using OpenedExport disk = await OpenAsync(proxy, connections: 4);
         await proxy.UntilOpenAsync(4);
-        await Patience.UntilAsync(
-            async () =>
-            {
-                await Task.WhenAll(Enumerable.Range(0, 32).Select(_ => disk.Backend.ReadAsync(0, new byte[16 << 10]).AsTask()));
-                return proxy.Connections.All(c => c.Traffic > 16 << 10);
-            },
-            "reads on every connection");
+        await UntilUsedAsync(disk, proxy);
     }
+
+    /// <summary>The proxy sees a connection before the client has taken it in.</summary>
+    private static Task UntilUsedAsync(OpenedExport disk, NbdTestProxy proxy) => Patience.UntilAsync(
+        async () =>
+        {
+            await Task.WhenAll(Enumerable.Range(0, 32).Select(_ => disk.Backend.ReadAsync(0, new byte[16 << 10]).AsTask()));
+            return proxy.Connections.All(c => c.Traffic > 16 << 10);
+        },
+        "reads on every connection");
 
     [Fact]
     public async Task A_server_that_does_not_announce_it_gets_one_connection()
@@ -121,6 +124,7 @@ public class MultiConnTests
         await using NbdTestProxy proxy = Proxy(server);
         await using OpenedExport disk = await OpenAsync(proxy, connections: 3);
         await proxy.UntilOpenAsync(3);
+        await UntilUsedAsync(disk, proxy);
         for (int i = 0; i < 3; i++)
         {
             await disk.Backend.WriteAsync(i * 512, new byte[] { 1, 2, 3 });
@@ -140,6 +144,7 @@ public class MultiConnTests
         await using NbdTestProxy proxy = Proxy(server);
         await using OpenedExport disk = await OpenAsync(proxy, connections: 2);
         await proxy.UntilOpenAsync(2);
+        await UntilUsedAsync(disk, proxy);
         using var held = new HeldRequests(server.Memory, "read");
         Task reads = Task.WhenAll(Enumerable.Range(0, 4).Select(i => disk.Backend.ReadAsync(i * 512, new byte[512]).AsTask()));
         await held.UntilAsync(4);
