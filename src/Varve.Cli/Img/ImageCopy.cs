@@ -69,8 +69,6 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         _targetZeroFrom = TargetZeroFrom;
         if (_targetZeroFrom > 0 && !SkipsBacking && Sparse != 0 && await TryZeroTargetAsync(cancellationToken).ConfigureAwait(false)) _targetZeroFrom = 0;
         using var failure = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        long clusterForEach = (long)CompressedUnit * BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount);
-        DataLength = Math.Max(MaxData, (int)Math.Min(clusterForEach, IOBuffer.MaxTransfer));
         var workers = new Task[CompressedUnit > 0 && !IsOutOfOrder ? Math.Min(Requests, CompressedPieces) : Requests];
         for (int i = 0; i < workers.Length; i++) workers[i] = WorkAsync(failure);
         try
@@ -123,7 +121,8 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
     }
 
     /// <summary>Bytes of the longest piece of data. A compressed piece has a cluster for each processor: they are compressed side by side.</summary>
-    private int DataLength { get; set; } = MaxData;
+    private int DataLength
+        => Math.Max(MaxData, (int)Math.Min((long)CompressedUnit * BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount), IOBuffer.MaxTransfer));
 
     // ---- Taking pieces
 
