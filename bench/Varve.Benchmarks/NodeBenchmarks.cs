@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using Varve.Jobs;
 
 namespace Varve.Benchmarks;
 
@@ -73,5 +74,40 @@ public class AllocatingBenchmarks
     public void InOrder()
     {
         for (int i = 0; i < Requests; i++) _disk.Wait(_disk.Backend.WriteAsync(_next++ * Cluster, _disk.Memory(Block)));
+    }
+}
+
+/// <summary>Chunks of a job that copies, read only: what copying costs beside its requests.</summary>
+public class CopyBenchmarks
+{
+    private const int Chunks = 1024, Chunk = 64 << 10;
+    private const long Size = 64 << 20;
+
+    private TestDisk _disk = null!;
+    private CopyWindow _window = null!;
+
+    [Params("raw", "raw, direct")]
+    public string Image { get; set; } = "";
+
+    [GlobalSetup]
+    public async Task SetUpAsync()
+    {
+        _disk = await TestDisk.CreateAsync(Image, Size).ConfigureAwait(false);
+        _window = new CopyWindow(_disk.Graph, chunk => _disk.Backend.ReadAsync(chunk.Offset, _disk.Memory(Chunk)));
+    }
+
+    [GlobalCleanup]
+    public async Task CleanUpAsync() => await _disk.DisposeAsync().ConfigureAwait(false);
+
+    [Benchmark(OperationsPerInvoke = Chunks)]
+    public void CopyInOrder()
+    {
+        for (int i = 0; i < Chunks; i++)
+        {
+            while (_window.IsFull) _disk.Wait(_window.RetireAsync());
+            _window.Begin(i % (Size / Chunk) * Chunk, Chunk);
+        }
+
+        while (!_window.IsEmpty) _disk.Wait(_window.RetireAsync());
     }
 }

@@ -25,7 +25,7 @@ ManualConfig config = ManualConfig.CreateEmpty().AddJob(job).AddDiagnoser(Memory
     .AddLogger(isTimed ? ConsoleLogger.Default : NullLogger.Instance).WithArtifactsPath(Path.Combine(Path.GetTempPath(), "varve-benchmarks"));
 
 int failures = 0;
-foreach (Type type in (Type[])[typeof(NodeBenchmarks), typeof(DirectBenchmarks), typeof(AllocatingBenchmarks), typeof(NbdServerBenchmarks)])
+foreach (Type type in (Type[])[typeof(NodeBenchmarks), typeof(DirectBenchmarks), typeof(AllocatingBenchmarks), typeof(CopyBenchmarks), typeof(NbdServerBenchmarks)])
 {
     Summary summary = BenchmarkRunner.Run(type, config);
     foreach (ValidationError error in summary.ValidationErrors.Where(e => e.IsCritical)) Console.Error.WriteLine(error.Message);

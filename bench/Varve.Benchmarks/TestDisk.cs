@@ -57,6 +57,19 @@ internal sealed class TestDisk : IAsyncDisposable
         awaiter.GetResult();
     }
 
+    /// <summary>The same for one with a result.</summary>
+    public T Wait<T>(ValueTask<T> request)
+    {
+        ConfiguredValueTaskAwaitable<T>.ConfiguredValueTaskAwaiter awaiter = request.ConfigureAwait(false).GetAwaiter();
+        if (!awaiter.IsCompleted)
+        {
+            awaiter.UnsafeOnCompleted(_onEnded);
+            _ended.WaitOne();
+        }
+
+        return awaiter.GetResult();
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (Backend is not null)

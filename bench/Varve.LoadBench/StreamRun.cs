@@ -7,7 +7,7 @@ namespace Varve.LoadBench;
 /// <summary>What one stream took.</summary>
 /// <param name="Seconds">From the command to the job's end.</param>
 /// <param name="DurableSeconds">From the command until what was copied is on the disk: the reference's job ends before that.</param>
-/// <param name="Percentile99">Of the guest's writes meanwhile, in milliseconds; null where there were none.</param>
+/// <param name="Percentile99">Of the guest's writes from the command until it is durable, in milliseconds; null where there were none.</param>
 /// <param name="PeakKibibytes">The daemon's memory at its peak.</param>
 internal sealed record StreamResult(double Seconds, double DurableSeconds, double? Percentile99, double PeakKibibytes);
 
@@ -31,8 +31,8 @@ internal static class StreamRun
         while (!File.Exists(qmp) || !File.Exists(nbd)) await Task.Delay(5).ConfigureAwait(false);
         using Process? guest = mebibytes == 0 ? null : Tool.Start(
             "fio", ["--name=load", "--ioengine=nbd", $"--uri=nbd+unix:///?socket={nbd}", "--rw=randwrite", "--bs=4k", "--iodepth=4", "--rate_iops=2000", $"--size={mebibytes}M",
-                "--time_based", "--runtime=600", "--norandommap", "--output-format=json", $"--output={load}"]);
-        if (guest is not null) await Task.Delay(500).ConfigureAwait(false);
+                "--time_based", "--ramp_time=500ms", "--runtime=600", "--norandommap", "--output-format=json", $"--output={load}"]);
+        if (guest is not null) await Task.Delay(600).ConfigureAwait(false);   // what it does before its ramp is over is not in its percentiles
         QmpClient client = await QmpClient.ConnectUnixAsync(qmp).ConfigureAwait(false);
         await using (client.ConfigureAwait(false))
         {
@@ -41,10 +41,9 @@ internal static class StreamRun
             QmpEvent completed = await client.WaitForEventAsync("BLOCK_JOB_COMPLETED").ConfigureAwait(false);
             double seconds = watch.Elapsed.TotalSeconds;
             if (completed.Data?["error"] is { } error) throw new InvalidOperationException($"{program}: the stream failed: {error}");
-            double? percentile = guest is null ? null : await EndAsync(guest, load).ConfigureAwait(false);
-            double before = watch.Elapsed.TotalSeconds;
             await Tool.RunAsync("sync", top).ConfigureAwait(false);
-            double durable = seconds + watch.Elapsed.TotalSeconds - before;
+            double durable = watch.Elapsed.TotalSeconds;
+            double? percentile = guest is null ? null : await EndAsync(guest, load).ConfigureAwait(false);
             daemon.Refresh();
             double peak = daemon.PeakWorkingSet64 / 1024.0;
             await client.ExecuteAsync("quit").ConfigureAwait(false);

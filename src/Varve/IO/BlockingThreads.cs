@@ -57,14 +57,6 @@ internal sealed class BlockingThreads(int maxThreads, string name = "varve-io", 
         return item.Task;
     }
 
-    /// <summary>Runs a call up to where it waits for something else; what follows runs elsewhere.</summary>
-    public async Task<T> RunAsync<T>(Func<Task<T>> call)
-    {
-        Task<T>? begun = null;
-        await RunAsync(() => { begun = call(); }).ConfigureAwait(false);
-        return await begun!.ConfigureAwait(false);
-    }
-
     private void Work()
     {
         prepare?.Invoke();

@@ -96,9 +96,6 @@ internal abstract class BlockJob(JobRegistry registry, string id, bool autoFinal
         lock (StateLock) _limit.Account(bytes);
     }
 
-    /// <summary>Begins to copy on a thread for copying. Where the copy has to wait for storage, it leaves that thread to the next.</summary>
-    protected Task<T> BeginCopy<T>(Func<Task<T>> copy) => Graph.CopyThreads is { } threads ? threads.RunAsync(copy) : Task.Run(copy);
-
     /// <summary>A pause point that also waits for the speed limit. The job has no request in the graph.</summary>
     protected async ValueTask PauseForSpeedAsync()
     {

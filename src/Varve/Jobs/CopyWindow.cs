@@ -1,57 +1,83 @@
+using Varve.Graph;
+
 namespace Varve.Jobs;
 
-/// <summary>How many chunks to have in flight: as many as make copying faster, and few more, since a guest's requests wait in the same queues.</summary>
-/// <remarks>The time a chunk takes when it waits for nobody is the least of late. Of <c>n</c> chunks in flight that take <c>t</c> now,
-/// <c>n · (1 − least / t)</c> wait in some queue: the rule by which TCP Vegas sizes its window (L. Brakmo, L. Peterson, "TCP Vegas: End to End
-/// Congestion Avoidance on a Global Internet", 1995). Storage that is slow to answer but answers many at once gets a wide window, memory and a
-/// busy disk a narrow one.</remarks>
-internal sealed class CopyWindow
+/// <summary>A chunk that has left the window.</summary>
+/// <param name="Offset">Bytes.</param>
+/// <param name="Length">Bytes.</param>
+/// <param name="IsCopy">Whether there was something to copy.</param>
+/// <param name="Failure">Why it was not copied; null where it was, or did not need to be.</param>
+/// <param name="FailedOperation">What failed, in the words of <c>BLOCK_JOB_ERROR</c>.</param>
+internal readonly record struct RetiredChunk(long Offset, long Length, bool IsCopy, BlockException? Failure, string FailedOperation);
+
+// The window
+//   1. Chunks are retired in the order in which they were begun: progress, errors and the speed limit see them as if they were copied one
+//      after another.
+//   2. A job comes to rest (pauses, sleeps, ends) only with an empty window: then no request of it is in the graph.
+//   3. A chunk's place is used again once it is retired: copying allocates nothing.
+
+/// <summary>The chunks that a job has in flight. Used by the job's own task, one call at a time.</summary>
+/// <param name="graph">Whose clock and threads for copying are used.</param>
+/// <param name="copy">Copies a chunk.</param>
+internal sealed class CopyWindow(BlockGraph graph, Func<CopyChunk, ValueTask> copy)
 {
-    /// <summary>As many chunks may be in flight at most.</summary>
-    public const int MaxSize = 16;
+    private readonly WindowSize _size = new();
+    private readonly Queue<CopyChunk> _chunks = new();
+    private readonly Stack<CopyChunk> _free = new();
 
-    private const int MinSize = 2;
+    public bool IsEmpty => _chunks.Count == 0;
 
-    /// <summary>With fewer waiting than this the window grows; with more than that it shrinks.</summary>
-    private const double FewWait = 1, ManyWait = 3;
+    /// <summary>Whether more chunks in flight would not make copying faster.</summary>
+    public bool IsFull => _chunks.Count >= _size.Value;
 
-    /// <summary>After so many chunks the least time is taken anew: the storage may have become slower for good. As long as that takes the window
-    /// is the smallest, or a queue would be taken for slowness.</summary>
-    private const int ChunksBetweenProbes = 256, ChunksOfProbe = 8;
+    /// <summary>Whether a chunk in flight touches a range.</summary>
+    public bool Overlaps(long offset, long length)
+    {
+        foreach (CopyChunk chunk in _chunks)
+        {
+            if (offset < chunk.Offset + chunk.Length && chunk.Offset < offset + length) return true;
+        }
 
-    private readonly Lock _lock = new();
-    private double _least = double.MaxValue, _sum;
-    private int _size = MinSize, _sizeBeforeProbe = MinSize, _count, _sinceProbe;
+        return false;
+    }
 
-    /// <summary>Chunks to have in flight now.</summary>
-    public int Size => Volatile.Read(ref _size);
+    /// <summary>Begins to copy on a thread for copying. Where the copy has to wait for storage, it leaves that thread to the next.</summary>
+    /// <param name="offset">Bytes.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="isZero">Whether the range is known to read as zeros: how long that takes says nothing about the storage.</param>
+    public void Begin(long offset, long length, bool isZero = false)
+    {
+        CopyChunk chunk = Enter(offset, length);
+        chunk.Begin(isZero, graph.Time.GetTimestamp());
+        if (graph.CopyThreads is { } threads) threads.Run(chunk);
+        else ThreadPool.UnsafeQueueUserWorkItem(chunk, preferLocal: false);
+    }
+
+    /// <summary>Takes in a range with nothing to copy, which keeps its place in the order.</summary>
+    /// <param name="offset">Bytes.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="failure">Why it cannot be copied; null: it does not need to be.</param>
+    public void Pass(long offset, long length, BlockException? failure = null) => Enter(offset, length).Pass(failure);
+
+    /// <summary>Takes the oldest chunk out, when it has ended.</summary>
+    public ValueTask<RetiredChunk> RetireAsync() => _chunks.Peek().End;
+
+    private CopyChunk Enter(long offset, long length)
+    {
+        if (!_free.TryPop(out CopyChunk? chunk)) chunk = new CopyChunk(this);
+        (chunk.Offset, chunk.Length) = (offset, length);
+        _chunks.Enqueue(chunk);
+        return chunk;
+    }
+
+    internal ValueTask CopyAsync(CopyChunk chunk) => copy(chunk);
 
     /// <summary>A chunk was copied. From any thread.</summary>
-    public void Copied(TimeSpan time)
+    internal void Copied(CopyChunk chunk)
     {
-        double taken = time.TotalMicroseconds;
-        lock (_lock)
-        {
-            _least = Math.Min(_least, taken);
-            if (++_sinceProbe <= ChunksOfProbe)
-            {
-                if (_sinceProbe == ChunksOfProbe) _size = _sizeBeforeProbe;
-                return;
-            }
-
-            _sum += taken;
-            if (++_count >= _size) Adapt();
-            if (_sinceProbe < ChunksBetweenProbes) return;
-            (_sizeBeforeProbe, _size) = (_size, MinSize);
-            (_least, _sum, _count, _sinceProbe) = (double.MaxValue, 0, 0, 0);
-        }
+        if (!chunk.IsZero) _size.Copied(graph.Time.GetElapsedTime(chunk.Start));
     }
 
-    private void Adapt()
-    {
-        double average = _sum / _count, waiting = average > 0 ? _size * (1 - (_least / average)) : 0;
-        (_sum, _count) = (0, 0);
-        if (waiting < FewWait && _size < MaxSize) _size++;
-        else if (waiting > ManyWait && _size > MinSize) _size--;
-    }
+    /// <summary>The oldest chunk has ended, and the job has its result.</summary>
+    internal void Leave() => _free.Push(_chunks.Dequeue());
 }

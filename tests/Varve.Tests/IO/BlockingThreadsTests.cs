@@ -34,17 +34,6 @@ public class BlockingThreadsTests
         => await Assert.ThrowsAsync<InvalidOperationException>(() => BlockingThreads.Shared.RunAsync(() => throw new InvalidOperationException()));
 
     [Fact]
-    public async Task A_call_that_waits_for_something_else_leaves_its_thread_to_the_next()
-    {
-        var threads = new BlockingThreads(maxThreads: 1);
-        var gate = new TaskCompletionSource<int>();
-        Task<int> first = threads.RunAsync(() => gate.Task), second = threads.RunAsync(() => Task.FromResult(2));
-        Assert.Equal(2, await second);
-        gate.SetResult(1);
-        Assert.Equal(1, await first);
-    }
-
-    [Fact]
     public async Task Every_thread_is_prepared_before_it_works()
     {
         bool isPrepared = false;

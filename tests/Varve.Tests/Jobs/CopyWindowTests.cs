@@ -1,42 +1,111 @@
+using Varve.Graph;
+using Varve.IO;
 using Varve.Jobs;
+using Varve.Tests.Support;
 
 namespace Varve.Tests.Jobs;
 
 public sealed class CopyWindowTests
 {
-    [Fact]
-    public void Storage_that_answers_many_at_once_gets_the_widest_window()
-    {
-        var window = new CopyWindow();
-        for (int i = 0; i < 1000; i++) window.Copied(TimeSpan.FromMilliseconds(10 + (i % 3 * 0.2)));
-        Assert.Equal(CopyWindow.MaxSize, window.Size);
-    }
-
-    /// <summary>Two processors, and nothing to wait for: every chunk beyond the second waits for its turn.</summary>
-    [Fact]
-    public void Storage_that_is_busy_with_two_gets_no_more_than_keep_it_busy()
-    {
-        var window = new CopyWindow();
-        for (int i = 0; i < 1000; i++) window.Copied(TimeSpan.FromMicroseconds(500 * Math.Max(1, window.Size / 2.0)));
-        Assert.InRange(window.Size, 2, 4);
-    }
+    private const int Chunk = 512;
 
     [Fact]
-    public void A_window_follows_storage_that_changes()
+    public async Task Chunks_are_retired_in_the_order_in_which_they_were_begun()
     {
-        var window = new CopyWindow();
-        for (int i = 0; i < 600; i++) window.Copied(TimeSpan.FromMilliseconds(10));
-        for (int i = 0; i < 600; i++) window.Copied(TimeSpan.FromMilliseconds(5.0 * window.Size));      // one at a time from here on
-        Assert.InRange(window.Size, 2, 5);
-        for (int i = 0; i < 600; i++) window.Copied(TimeSpan.FromMilliseconds(40));
-        Assert.Equal(CopyWindow.MaxSize, window.Size);
+        await using var graph = new BlockGraph();
+        var gates = new TaskCompletionSource[4];
+        for (int i = 0; i < gates.Length; i++) gates[i] = new();
+        var window = new CopyWindow(graph, chunk => new(gates[chunk.Offset / Chunk].Task));
+        for (int i = 0; i < gates.Length; i++) window.Begin(i * Chunk, Chunk);
+        foreach (TaskCompletionSource gate in gates.Reverse()) gate.SetResult();
+        for (int i = 0; i < gates.Length; i++)
+        {
+            Assert.Equal(new RetiredChunk(i * Chunk, Chunk, IsCopy: true, null, "read"), await RetireAsync(window));
+        }
+
+        Assert.True(window.IsEmpty);
     }
 
     [Fact]
-    public void A_clock_that_stands_still_does_no_harm()
+    public async Task A_range_with_nothing_to_copy_keeps_its_place()
     {
-        var window = new CopyWindow();
-        for (int i = 0; i < 250; i++) window.Copied(TimeSpan.Zero);
-        Assert.Equal(CopyWindow.MaxSize, window.Size);
+        await using var graph = new BlockGraph();
+        var failure = new BlockException(BlockErrorKind.Io, "gone");
+        var gate = new TaskCompletionSource();
+        var window = new CopyWindow(graph, _ => new(gate.Task));
+        window.Begin(0, Chunk);
+        window.Pass(Chunk, 3 * Chunk);
+        window.Pass(4 * Chunk, Chunk, failure);
+        Assert.True(window.Overlaps(3 * Chunk, 1));
+        Assert.False(window.Overlaps(5 * Chunk, Chunk));
+        gate.SetResult();
+        Assert.True((await RetireAsync(window)).IsCopy);
+        Assert.Equal(new RetiredChunk(Chunk, 3 * Chunk, IsCopy: false, null, "read"), await RetireAsync(window));
+        Assert.Same(failure, (await RetireAsync(window)).Failure);
+        Assert.False(window.Overlaps(0, 5 * Chunk));
     }
+
+    [Fact]
+    public async Task A_chunk_that_waits_leaves_its_thread_to_the_next()
+    {
+        await using var graph = new BlockGraph { CopyThreads = new BlockingThreads(maxThreads: 1) };
+        var gate = new TaskCompletionSource();
+        var second = new TaskCompletionSource();
+        var window = new CopyWindow(graph, async chunk =>
+        {
+            if (chunk.Offset == 0) await gate.Task;
+            else second.SetResult();
+        });
+        window.Begin(0, Chunk);
+        window.Begin(Chunk, Chunk);
+        await second.Task.WaitAsync(Patience.Limit, TestContext.Current.CancellationToken);
+        gate.SetResult();
+        Assert.Equal(0, (await RetireAsync(window)).Offset);
+        Assert.Equal(Chunk, (await RetireAsync(window)).Offset);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_failure_is_told_with_what_failed(bool isAtOnce)
+    {
+        await using var graph = new BlockGraph();
+        var window = new CopyWindow(graph, chunk => isAtOnce ? Fail(chunk) : FailLaterAsync(chunk));
+        window.Begin(0, Chunk);
+        RetiredChunk chunk = await RetireAsync(window);
+        Assert.Equal(("write", Errno.ENOSPC), (chunk.FailedOperation, chunk.Failure!.Errno));
+
+        // The same place, used again, has forgotten it.
+        window.Pass(Chunk, Chunk);
+        Assert.Equal(new RetiredChunk(Chunk, Chunk, IsCopy: false, null, "read"), await RetireAsync(window));
+
+        static ValueTask Fail(CopyChunk chunk)
+        {
+            chunk.Operation = "write";
+            throw BlockException.FromErrno(Errno.ENOSPC);
+        }
+
+        static async ValueTask FailLaterAsync(CopyChunk chunk)
+        {
+            await Task.Yield();
+            await Fail(chunk);
+        }
+    }
+
+    [Fact]
+    public async Task What_is_no_failure_of_storage_reaches_the_job()
+    {
+        await using var graph = new BlockGraph();
+        var window = new CopyWindow(graph, async _ =>
+        {
+            await Task.Yield();
+            throw new InvalidOperationException("a defect");
+        });
+        window.Begin(0, Chunk);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => RetireAsync(window));
+        Assert.True(window.IsEmpty);
+    }
+
+    private static Task<RetiredChunk> RetireAsync(CopyWindow window)
+        => window.RetireAsync().AsTask().WaitAsync(Patience.Limit, TestContext.Current.CancellationToken);
 }

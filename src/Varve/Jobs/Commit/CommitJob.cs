@@ -31,6 +31,7 @@ internal sealed partial class CommitJob : BlockJob
         _filter = filter;
         _restoreReadOnly = restoreReadOnly;
         _dirty = new DirtyBitmap(plan.Top.Length, CopyGranularity);
+        _window = new CopyWindow(Graph, CopyAsync);
     }
 
     public override string Type => "commit";
@@ -127,7 +128,8 @@ internal sealed partial class CommitJob : BlockJob
         while (_dirty.TryTake(0, MaxCopy, out long offset, out int bytes))
         {
             // Drained: nobody else is in the graph.
-            if (await CopyAsync(offset, bytes).ConfigureAwait(false) is { } failure) throw failure.Error;
+            _window.Begin(offset, bytes);
+            if ((await _window.RetireAsync().ConfigureAwait(false)).Failure is { } failure) throw failure;
         }
 
         await _plan.Base.FlushAsync(CancellationToken.None).ConfigureAwait(false);

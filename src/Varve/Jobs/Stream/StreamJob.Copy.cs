@@ -1,14 +1,11 @@
+using System.Runtime.CompilerServices;
 using Varve.Graph;
+using Varve.IO;
 
 namespace Varve.Jobs;
 
-// The window
-//   1. Chunks are started in the order of their offsets and retired in the same order: progress, errors and the speed limit see them
-//      as if they were copied one after another.
-//   2. The job comes to rest (pauses, sleeps, ends) only with an empty window: then no request of it is in the graph.
-//   3. With a speed limit the window is one chunk.
-
-/// <content>The work: finds what lies between top and base, and copies it, many chunks at a time.</content>
+/// <content>The work: finds what lies between top and base, and copies it in the order of the disk, many chunks at a time. With a speed limit it is
+/// one at a time.</content>
 internal sealed partial class StreamJob
 {
     /// <summary>Bytes of a chunk: what an error costs, and what the speed limit counts in. The reference's.</summary>
@@ -20,8 +17,7 @@ internal sealed partial class StreamJob
     /// <summary>Bytes asked for in one look at the allocation: holes and data of the top are skipped in steps of up to this.</summary>
     private const long LookAhead = 1L << 30;
 
-    private readonly Queue<Chunk> _window = new();
-    private readonly CopyWindow _limit = new();
+    private readonly CopyWindow _window;
     private BlockException? _ignored;
     private long _next;
 
@@ -32,17 +28,15 @@ internal sealed partial class StreamJob
         SetTotal(length);
         while (true)
         {
-            if (_window.Count > 0 && (_window.Count >= _limit.Size || _next == length || Speed != 0 || IsPausing || IsCancelled))
+            if (!_window.IsEmpty && (_window.IsFull || _next == length || Speed != 0 || IsPausing || IsCancelled))
             {
                 await RetireOldestAsync().ConfigureAwait(false);
                 continue;
             }
 
-            if (_window.Count == 0) await PauseForSpeedAsync().ConfigureAwait(false);
+            if (_window.IsEmpty) await PauseForSpeedAsync().ConfigureAwait(false);
             if (IsCancelled || _next == length) break;
-            Chunk chunk = await FindNextAsync(length).ConfigureAwait(false);
-            _window.Enqueue(chunk);
-            _next += chunk.Length;
+            await BeginNextAsync(length).ConfigureAwait(false);
         }
 
         await SettleAsync().ConfigureAwait(false);
@@ -53,61 +47,53 @@ internal sealed partial class StreamJob
         await _plan.TopImage.FlushAsync(CancellationToken.None).ConfigureAwait(false);
     }
 
-    /// <summary>Looks at the chain at <see cref="_next"/>: a run to skip, or a chunk whose copying is under way when this returns.</summary>
-    private async ValueTask<Chunk> FindNextAsync(long length)
+    /// <summary>Looks at the chain at <see cref="_next"/>, and takes the run that is found there into the window.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
+    private async ValueTask BeginNextAsync(long length)
     {
-        long left = length - _next;
+        (long offset, long left) = (_next, length - _next);
         try
         {
-            BlockRun held = await ChainStatus.IsAllocatedAsync(_plan.TopImage, _next, Math.Min(left, LookAhead), CancellationToken.None)
-                .ConfigureAwait(false);
-            if (held.IsAllocated) return new Chunk(_next, held.Length, null);
-            BlockRun below = await ChainStatus.AboveAsync(
-                _plan.TopImage.BackingChild?.Node, _plan.BaseOverlay, _next, held.Length, precise: false, CancellationToken.None)
-                .ConfigureAwait(false);
-            if (!below.IsAllocated) return new Chunk(_next, below.Length, null);
-
-            long most = below.IsZero && Speed == 0 ? ZeroChunkSize : ChunkSize;
-            (long offset, long size) = (_next, Math.Min(below.Length, most));
-            long start = Graph.Time.GetTimestamp();
-            return new Chunk(offset, size, BeginCopy(() => CopyAsync(offset, size, below.IsZero, start)));
+            (left, bool isCopy, bool isZero) = await LookAsync(offset, Math.Min(left, LookAhead)).ConfigureAwait(false);
+            if (isCopy) _window.Begin(offset, left = Math.Min(left, isZero && Speed == 0 ? ZeroChunkSize : ChunkSize), isZero);
+            else _window.Pass(offset, left);
         }
         catch (BlockException e)
         {
-            return new Chunk(_next, Math.Min(left, ChunkSize), Task.FromResult<BlockException?>(e));
+            left = Math.Min(left, ChunkSize);
+            _window.Pass(offset, left, e);
         }
+
+        _next += left;
     }
 
-    private async Task<BlockException?> CopyAsync(long offset, long length, bool isZero, long start)
+    /// <summary>Whether a run is to be copied: not held by the top, but by one of those below it that leave.</summary>
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder<>))]
+    private async ValueTask<(long Length, bool IsCopy, bool IsZero)> LookAsync(long offset, long length)
     {
-        try
-        {
-            await _filter!.PrefetchAsync(offset, length, CancellationToken.None).ConfigureAwait(false);
-            if (!isZero) _limit.Copied(Graph.Time.GetElapsedTime(start));
-            return null;
-        }
-        catch (BlockException e)
-        {
-            return e;
-        }
+        BlockRun held = await ChainStatus.IsAllocatedAsync(_plan.TopImage, offset, length, CancellationToken.None).ConfigureAwait(false);
+        if (held.IsAllocated) return (held.Length, false, false);
+        BlockRun below = await ChainStatus.AboveAsync(
+            _plan.TopImage.BackingChild?.Node, _plan.BaseOverlay, offset, held.Length, precise: false, CancellationToken.None).ConfigureAwait(false);
+        return (below.Length, below.IsAllocated, below.IsZero);
     }
 
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
     private async ValueTask RetireOldestAsync()
     {
-        Chunk chunk = _window.Dequeue();
-        BlockException? failure = chunk.Copy is null ? null : await chunk.Copy.ConfigureAwait(false);
-        if (failure is null)
+        RetiredChunk chunk = await _window.RetireAsync().ConfigureAwait(false);
+        if (chunk.Failure is null)
         {
             Advance(chunk.Length);
-            if (chunk.Copy is not null) AccountCopied(chunk.Length);
+            if (chunk.IsCopy) AccountCopied(chunk.Length);
             return;
         }
 
         if (IsCancelled) return;
-        switch (OnRequestError(_options.OnError, "read", failure.Errno))
+        switch (OnRequestError(_options.OnError, chunk.FailedOperation, chunk.Failure.Errno))
         {
             case ErrorAction.Ignore:
-                _ignored ??= failure;
+                _ignored ??= chunk.Failure;
                 Advance(chunk.Length);
                 break;
             case ErrorAction.Stop:
@@ -116,22 +102,13 @@ internal sealed partial class StreamJob
                 break;
             default:
                 await SettleAsync().ConfigureAwait(false);
-                throw failure;
+                throw chunk.Failure;
         }
     }
 
     /// <summary>Waits for what is in flight and forgets how it ended.</summary>
     private async ValueTask SettleAsync()
     {
-        while (_window.TryDequeue(out Chunk chunk))
-        {
-            if (chunk.Copy is not null) await chunk.Copy.ConfigureAwait(false);
-        }
+        while (!_window.IsEmpty) await _window.RetireAsync().ConfigureAwait(false);
     }
-
-    /// <summary>A piece of the disk.</summary>
-    /// <param name="Offset">Bytes.</param>
-    /// <param name="Length">Bytes.</param>
-    /// <param name="Copy">Its copying, with what went wrong; null when there is nothing to copy.</param>
-    private readonly record struct Chunk(long Offset, long Length, Task<BlockException?>? Copy);
 }

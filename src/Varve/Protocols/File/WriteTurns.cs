@@ -14,14 +14,14 @@ internal sealed class WriteTurns(int longestWaitMs = 1)
     /// <summary>Bytes of a piece of a large write.</summary>
     public const int PieceLength = 128 << 10;
 
-    /// <summary>Bytes from which a write is large: most clusters that a job copies are.</summary>
-    private const int LargeLength = 64 << 10;
+    /// <summary>Bytes of a small write, at most: a cluster, most of which a guest's write brings along when it is the first into it.</summary>
+    private const int SmallLength = 64 << 10;
 
-    private readonly Lock _large = new();
-    private readonly object _reached = new();
+    private readonly object _reached = new(), _large = new();
+    private long _nextTicket, _ticket;   // of large pieces
     private long _begun, _ended, _awaited = long.MaxValue;   // small writes, counted
 
-    public static bool IsLarge(int length) => length >= LargeLength;
+    public static bool IsLarge(int length) => length > SmallLength;
 
     public void BeginSmall() => Interlocked.Increment(ref _begun);
 
@@ -31,14 +31,33 @@ internal sealed class WriteTurns(int longestWaitMs = 1)
         lock (_reached) Monitor.Pulse(_reached);
     }
 
-    /// <summary>Until it is disposed other large pieces wait.</summary>
+    /// <summary>Until it is disposed other large pieces wait, and come in the order of their calls.</summary>
     /// <returns>Small writes that had begun have ended, or others in their place, or they have had their time.</returns>
-    public Lock.Scope BeginLargePiece()
+    public LargePiece BeginLargePiece()
     {
-        Lock.Scope scope = _large.EnterScope();
+        lock (_large)
+        {
+            for (long ticket = _nextTicket++; _ticket != ticket;) Monitor.Wait(_large);
+        }
+
         long begun = Volatile.Read(ref _begun);
         if (Volatile.Read(ref _ended) < begun) AwaitSmall(begun);
-        return scope;
+        return new LargePiece(this);
+    }
+
+    private void EndLargePiece()
+    {
+        lock (_large)
+        {
+            _ticket++;
+            Monitor.PulseAll(_large);
+        }
+    }
+
+    /// <summary>The turn of a large piece.</summary>
+    public readonly struct LargePiece(WriteTurns turns) : IDisposable
+    {
+        public void Dispose() => turns.EndLargePiece();
     }
 
     private void AwaitSmall(long count)

@@ -59,6 +59,6 @@ public class WriteTurnsTests
 
     private static void LargePiece(WriteTurns turns)
     {
-        using Lock.Scope scope = turns.BeginLargePiece();
+        using WriteTurns.LargePiece piece = turns.BeginLargePiece();
     }
 }
