@@ -4,6 +4,9 @@ namespace Varve.Graph;
 
 internal abstract partial class BlockNode
 {
+    /// <summary>Bytes that are copied up at a time, or one cluster: a guest's write to the place waits for no more, and they fit a processor's cache.</summary>
+    private const int CopyUpPiece = 256 << 10;
+
     /// <summary>Stores in this node what a range of it shows but it does not hold itself, rounded to clusters.</summary>
     /// <remarks>
     /// Alone on its clusters among the node's writes, which are tracked meanwhile (<see cref="StartTracking"/>): a write that came
@@ -13,7 +16,7 @@ internal abstract partial class BlockNode
     {
         long unit = Math.Max(Math.Max(SubclusterSize, RequestAlignment), Align.SectorSize);
         long end = Math.Min(Align.Up(offset + length, unit), Length);
-        long piece = Math.Max(IOBuffer.MaxTransfer, unit);
+        long piece = Math.Max(CopyUpPiece, unit);
         for (long start = Align.Down(offset, unit); start < end; start += piece)
         {
             long pieceLength = Math.Min(piece, end - start);

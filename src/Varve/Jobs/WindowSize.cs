@@ -8,7 +8,7 @@ namespace Varve.Jobs;
 internal sealed class WindowSize
 {
     /// <summary>As many chunks may be in flight at most.</summary>
-    public const int Most = 16;
+    public const int Most = 32;
 
     private const int Least = 2;
 
