@@ -93,7 +93,7 @@ public class CopyBenchmarks
     public async Task SetUpAsync()
     {
         _disk = await TestDisk.CreateAsync(Image, Size).ConfigureAwait(false);
-        _window = new CopyWindow(_disk.Graph, chunk => _disk.Backend.ReadAsync(chunk.Offset, _disk.Memory(Chunk)));
+        _window = new CopyWindow(_disk.Graph, _disk.Backend.Node, chunk => _disk.Backend.ReadAsync(chunk.Offset, _disk.Memory(Chunk)));
     }
 
     [GlobalCleanup]

@@ -103,6 +103,16 @@ internal abstract partial class BlockNode
     /// <summary>Makes everything that completed before durable; nothing under <c>cache.no-flush</c>.</summary>
     public ValueTask FlushAsync(CancellationToken cancellationToken) => FlushCoreAsync(cancellationToken);
 
+    /// <summary>Has the host begin to write to storage what large writes have left in its cache. Makes nothing durable, but a later flush shorter, and
+    /// does not fail.</summary>
+    internal virtual async ValueTask BeginWritebackAsync()
+    {
+        for (int i = 0; i < Children.Count; i++)
+        {
+            if ((Children[i].Role & ChildRole.Cow) == 0) await Children[i].Node.BeginWritebackAsync().ConfigureAwait(false);
+        }
+    }
+
     /// <summary>The status of a run at <paramref name="offset"/>, in this node alone (backing images not consulted).</summary>
     public ValueTask<BlockStatus> GetStatusAsync(long offset, long length, bool precise, CancellationToken cancellationToken)
     {

@@ -23,8 +23,8 @@ internal sealed class CopyChunk : IThreadPoolWorkItem, IValueTaskSource<RetiredC
     /// <summary>Bytes.</summary>
     public long Length { get; set; }
 
-    /// <summary>Whether it is known to read as zeros.</summary>
-    public bool IsZero { get; private set; }
+    /// <summary>Whether there is data to move: not where it is known to read as zeros, or where nothing is to be copied.</summary>
+    public bool HasData { get; private set; }
 
     /// <summary>When it was begun: a timestamp.</summary>
     public long Start { get; private set; }
@@ -36,10 +36,14 @@ internal sealed class CopyChunk : IThreadPoolWorkItem, IValueTaskSource<RetiredC
     public ValueTask<RetiredChunk> End => new(this, _core.Version);
 
     /// <summary>There is something to copy: <see cref="Execute"/> does it.</summary>
-    public void Begin(bool isZero, long start) => (IsZero, Start, Operation) = (isZero, start, "read");
+    public void Begin(bool hasData, long start) => (HasData, Start, Operation) = (hasData, start, "read");
 
     /// <summary>There is nothing to copy.</summary>
-    public void Pass(BlockException? failure) => _core.SetResult(new RetiredChunk(Offset, Length, IsCopy: false, failure, "read"));
+    public void Pass(BlockException? failure)
+    {
+        HasData = false;
+        _core.SetResult(new RetiredChunk(Offset, Length, IsCopy: false, failure, "read"));
+    }
 
     public void Execute()
     {

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Varve.Graph;
+using Varve.IO;
 using Varve.Jobs;
 using Varve.Tests.Support;
 
@@ -12,9 +13,12 @@ internal sealed class JobFixture : IAsyncDisposable
     private readonly List<JobEvent> _events = [];
     private readonly List<BlockBackend> _backends = [];
 
-    public JobFixture(TimeProvider? time = null)
+    public JobFixture(TimeProvider? time = null, BlockingThreads? copyThreads = null)
     {
-        Graph = new BlockGraph(new BlockDrivers([.. BlockDrivers.Default.All, new OverlayDriver(), new MemoryDriver()]), time);
+        Graph = new BlockGraph(new BlockDrivers([.. BlockDrivers.Default.All, new OverlayDriver(), new MemoryDriver()]), time)
+        {
+            CopyThreads = copyThreads ?? BlockingThreads.Copying,
+        };
         Jobs = new JobRegistry(Graph);
         Jobs.Occurred += e => { lock (_events) _events.Add(e); };
     }

@@ -90,7 +90,7 @@ internal sealed class MemoryNode(NodeOpening opening, MemoryDriver driver, Memor
 
     public override long Length => Bytes.Length;
 
-    /// <summary>Called before each request with its kind (<c>read</c>, <c>write</c>, <c>flush</c>), offset and length; may wait or throw.</summary>
+    /// <summary>Called before each request with its kind (<c>read</c>, <c>write</c>, <c>flush</c>, <c>writeback</c>), offset and length; may wait or throw.</summary>
     public Func<string, long, long, ValueTask>? OnRequest { get; set; }
 
     /// <summary>Called when permissions are prepared; may throw to refuse.</summary>
@@ -139,6 +139,8 @@ internal sealed class MemoryNode(NodeOpening opening, MemoryDriver driver, Memor
         Flushes++;
         return OnRequest is { } hook ? hook("flush", 0, 0) : default;
     }
+
+    internal override ValueTask BeginWritebackAsync() => OnRequest is { } hook ? hook("writeback", 0, 0) : default;
 
     protected override ValueTask ResizeCoreAsync(long length, PreallocationMode preallocation, CancellationToken cancellationToken)
     {

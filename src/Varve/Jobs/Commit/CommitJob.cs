@@ -31,7 +31,7 @@ internal sealed partial class CommitJob : BlockJob
         _filter = filter;
         _restoreReadOnly = restoreReadOnly;
         _dirty = new DirtyBitmap(plan.Top.Length, CopyGranularity);
-        _window = new CopyWindow(Graph, CopyAsync);
+        _window = new CopyWindow(Graph, plan.Base, CopyAsync);
     }
 
     public override string Type => "commit";

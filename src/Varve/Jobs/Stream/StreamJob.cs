@@ -28,7 +28,7 @@ internal sealed partial class StreamJob : BlockJob
         _options = options;
         _filter = filter;
         _restoreReadOnly = restoreReadOnly;
-        _window = new CopyWindow(Graph, chunk => filter.PrefetchAsync(chunk.Offset, chunk.Length, CancellationToken.None));
+        _window = new CopyWindow(Graph, plan.TopImage, chunk => filter.PrefetchAsync(chunk.Offset, chunk.Length, CancellationToken.None));
     }
 
     public override string Type => "stream";

@@ -6,6 +6,7 @@ namespace Varve.Protocols.File;
 /// <content>The request path. A read that hits the page cache and a write into it run in the caller; the rest on other threads.</content>
 internal sealed partial class FileNode
 {
+    private readonly UnwrittenRange _unwritten = new();
     private long _written, _flushed, _discardsDone, _discardsFailed, _discardedBytes;
     private volatile BlockException? _flushFailure;
 
@@ -31,6 +32,7 @@ internal sealed partial class FileNode
         if (_file.Access.Direct) return FileRequest.Run(this, FileOperation.Write, offset, buffer.Length, source: buffer);
         _file.Write(buffer.Span, offset);
         Changed(offset + buffer.Length);
+        if (WriteTurns.IsLarge(buffer.Length)) _unwritten.Add(offset, offset + buffer.Length);
         return default;
     }
 
@@ -47,6 +49,11 @@ internal sealed partial class FileNode
         RefuseAfterFailedFlush();
         return Volatile.Read(ref _flushed) == Volatile.Read(ref _written) ? default : FileRequest.Run(this, FileOperation.Flush, 0, 0);
     }
+
+    internal override ValueTask BeginWritebackAsync()
+        => !Settings.CacheNoFlush && _unwritten.TryTake(out long start, out long end)
+            ? FileRequest.Run(this, FileOperation.BeginWriteback, start, end - start)
+            : default;
 
     protected override ValueTask<BlockStatus> GetStatusCoreAsync(
         long offset, long length, bool precise, CancellationToken cancellationToken)
@@ -116,6 +123,9 @@ internal sealed partial class FileNode
             case FileOperation.Discard:
                 CountDiscard(length, _file.TryDiscard(offset, length));     // a file system that cannot keeps what is there
                 break;
+            case FileOperation.BeginWriteback:
+                _file.BeginWriteback(offset, length);
+                break;
         }
     }
 
@@ -130,7 +140,7 @@ internal sealed partial class FileNode
     {
         switch (operation)
         {
-            case FileOperation.Read:
+            case FileOperation.Read or FileOperation.BeginWriteback:
                 break;
             case FileOperation.Flush:
                 RaiseTo(ref _flushed, writtenBefore);

@@ -27,8 +27,13 @@ internal sealed partial class FileRequest
     private MemoryHandle _pin;
     private BlockException? _failure;
 
-    /// <summary>Whether the file's kind leaves this to io_uring at all.</summary>
-    public bool SuitsUring => _node!.File.UringHandle is not null && (_operation <= FileOperation.Flush || _node.File.Kind == HostFileKind.Regular);
+    /// <summary>Whether this, in a file of this kind, is left to io_uring at all.</summary>
+    public bool SuitsUring => _node!.File.UringHandle is not null && _operation switch
+    {
+        <= FileOperation.Flush => true,
+        FileOperation.BeginWriteback => false,   // the ring would do it in a thread of its own
+        _ => _node.File.Kind == HostFileKind.Regular,
+    };
 
     /// <summary>What the kernel is to do next. The memory stays where it is until the completion has been taken.</summary>
     public unsafe UringEntry Describe()

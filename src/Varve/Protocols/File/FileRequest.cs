@@ -3,7 +3,7 @@ using System.Threading.Tasks.Sources;
 namespace Varve.Protocols.File;
 
 /// <summary>What a <see cref="FileRequest"/> does.</summary>
-internal enum FileOperation { Read, Write, WriteDurably, Flush, Zero, ZeroUnmap, Discard }
+internal enum FileOperation { Read, Write, WriteDurably, Flush, Zero, ZeroUnmap, Discard, BeginWriteback }
 
 /// <summary>One operation of a <see cref="FileNode"/> that may have to wait, in the hands of an engine. Reused: nothing is allocated for it.</summary>
 internal sealed partial class FileRequest : IValueTaskSource, IThreadPoolWorkItem

@@ -71,6 +71,10 @@ internal abstract class HostFile : IDisposable
     /// <summary>Makes completed writes durable.</summary>
     public abstract void Flush();
 
+    /// <summary>Has the host begin to write a range of its page cache to the device: a hint, which a later <see cref="Flush"/> has less to do after.
+    /// A failure shows there.</summary>
+    public virtual void BeginWriteback(long offset, long length) { }
+
     /// <summary>Gives the space of a range back; it reads as zeros afterwards. The length stays.</summary>
     public abstract bool TryPunchHole(long offset, long length);
 

@@ -171,6 +171,8 @@ internal partial class LinuxFile
         }
     }
 
+    public override void BeginWriteback(long offset, long length) => _ = Libc.SyncFileRange(Handle, offset, length, SyncFileRangeFlags.Write);
+
     public override bool TryPunchHole(long offset, long length)
         => TryFallocate(FallocateMode.PunchHole | FallocateMode.KeepSize, offset, length);
 
