@@ -21,10 +21,7 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
         }
 
         if (options.Only.Contains("growth") && options.Server is not null) await new GrowthRun(options, directory, this).RunAsync(raw).ConfigureAwait(false);
-        if (options.Only.Contains("stream") && options.Server is not null)
-        {
-            for (int run = 0; run < 2 * options.Pairs; run++) await StreamBothAsync(raw, run / 2, isLoaded: run % 2 == 1).ConfigureAwait(false);
-        }
+        if (options.Only.Contains("stream") && options.Server is not null) await new StreamRun(options, report).RunAsync(raw, directory).ConfigureAwait(false);
     }
 
     private async Task MeasureAllAsync(ServedImage image, int pair)
@@ -70,29 +67,6 @@ internal sealed class LoadRun(BenchOptions options, string directory, Report rep
         {
             (double rate, _) = await Fio.RunAsync(options, directory, workload, options.SizeMib, "--ioengine=psync", $"--filename={raw}").ConfigureAwait(false);
             report.Add($"limit: the file itself, {workload.Name[..workload.Name.LastIndexOf(',')]}", "requests/s", "one thread", rate);
-        }
-    }
-
-    private async Task StreamBothAsync(string raw, int pair, bool isLoaded)
-    {
-        (string Name, string Program, string[] Arguments)[] daemons =
-        [
-            (ServerProcess.Varve, options.Server!, ["daemon"]),
-            ("qemu-storage-daemon", "qemu-storage-daemon", []),
-        ];
-        foreach ((string name, string program, string[] arguments) in pair % 2 == 0 ? daemons : [.. daemons.Reverse()])
-        {
-            if (name != ServerProcess.Varve && !Tool.IsInstalled(program)) continue;
-            string top = Path.Combine(directory, "top.qcow2");
-            File.Delete(top);
-            await Tool.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", top).ConfigureAwait(false);
-            StreamResult result = await StreamRun.MeasureAsync(program, arguments, top, directory, isLoaded ? options.SizeMib : 0).ConfigureAwait(false);
-            string row = $"stream {options.SizeMib} MiB into qcow2{(isLoaded ? ", under 2,000 random writes a second" : "")}";
-            report.Add($"{row}, until the job ends", "MiB/s", name, options.SizeMib / result.Seconds);
-            report.Add($"{row}, until it is durable", "MiB/s", name, options.SizeMib / result.DurableSeconds);
-            report.Add($"{row}", "peak KiB", name, result.PeakKibibytes);
-            if (result.Percentile99 is { } percentile) report.Add($"{row}, 99 % of the writes take at most", "ms", name, percentile);
-            Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {row}: {name} {result}");
         }
     }
 

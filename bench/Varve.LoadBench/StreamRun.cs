@@ -11,16 +11,83 @@ namespace Varve.LoadBench;
 /// <param name="PeakKibibytes">The daemon's memory at its peak.</param>
 internal sealed record StreamResult(double Seconds, double DurableSeconds, double? Percentile99, double PeakKibibytes);
 
-/// <summary>A daemon streams a chain's base into its top, at rest or under a guest that writes.</summary>
-internal static class StreamRun
+/// <summary>A daemon streams a chain's base into its top, at rest or under a guest that writes: on the disk, and in memory, where no disk sets the pace.</summary>
+internal sealed class StreamRun(BenchOptions options, Report report)
 {
+    private const string Memory = "/dev/shm";
+
+    /// <summary>Streams on both sides in turn.</summary>
+    /// <param name="raw">The base.</param>
+    /// <param name="directory">On the disk.</param>
+    public async Task RunAsync(string raw, string directory)
+    {
+        await MeasureAllAsync(raw, directory, "").ConfigureAwait(false);
+        if (!Directory.Exists(Memory)) return;
+        string copy = Path.Combine(Memory, $"varve-bench-{Environment.ProcessId}");
+        Directory.CreateDirectory(copy);
+        try
+        {
+            string inMemory = Path.Combine(copy, "image.raw");
+            File.Copy(raw, inMemory);
+            await MeasureAllAsync(inMemory, copy, ", in memory").ConfigureAwait(false);
+        }
+        finally
+        {
+            Directory.Delete(copy, recursive: true);
+        }
+    }
+
+    private async Task MeasureAllAsync(string raw, string directory, string place)
+    {
+        for (int pair = 0; pair < options.Pairs; pair++)
+        {
+            await MeasureBothAsync(raw, directory, pair, isLoaded: false, place).ConfigureAwait(false);
+            await MeasureBothAsync(raw, directory, pair, isLoaded: true, place).ConfigureAwait(false);
+            await MeasureCopyAsync(raw, directory, place).ConfigureAwait(false);
+        }
+    }
+
+    private async Task MeasureBothAsync(string raw, string directory, int pair, bool isLoaded, string place)
+    {
+        string row = $"stream {options.SizeMib} MiB into qcow2{place}{(isLoaded ? ", under 2,000 random writes a second" : "")}";
+        (string Name, string Program, string[] Arguments)[] daemons =
+        [
+            (ServerProcess.Varve, options.Server!, ["daemon"]),
+            ("qemu-storage-daemon", "qemu-storage-daemon", []),
+        ];
+        foreach ((string name, string program, string[] arguments) in pair % 2 == 0 ? daemons : [.. daemons.Reverse()])
+        {
+            if (name != ServerProcess.Varve && !Tool.IsInstalled(program)) continue;
+            string top = Path.Combine(directory, "top.qcow2");
+            File.Delete(top);
+            await Tool.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", top).ConfigureAwait(false);
+            await Tool.RunAsync("sync", "--file-system", directory).ConfigureAwait(false);
+            StreamResult result = await MeasureAsync(program, arguments, top, directory, isLoaded ? options.SizeMib : 0).ConfigureAwait(false);
+            report.Add($"{row}, until the job ends", "MiB/s", name, options.SizeMib / result.Seconds);
+            report.Add($"{row}, until it is durable", "MiB/s", name, options.SizeMib / result.DurableSeconds);
+            report.Add($"{row}", "peak KiB", name, result.PeakKibibytes);
+            if (result.Percentile99 is { } percentile) report.Add($"{row}, 99 % of the writes take at most", "ms", name, percentile);
+            Console.Error.WriteLine($"{pair + 1}/{options.Pairs} {row}: {name} {result}");
+        }
+    }
+
+    /// <summary>Nothing but the system calls that copy the data and make it durable.</summary>
+    private async Task MeasureCopyAsync(string raw, string directory, string place)
+    {
+        string target = Path.Combine(directory, "copy.raw");
+        var watch = Stopwatch.StartNew();
+        await Tool.RunAsync("dd", $"if={raw}", $"of={target}", "bs=512k", "conv=fsync", "status=none").ConfigureAwait(false);
+        report.Add($"limit: dd of {options.SizeMib} MiB{place}, until it is durable", "MiB/s", "dd", options.SizeMib / watch.Elapsed.TotalSeconds);
+        File.Delete(target);
+    }
+
     /// <summary>Starts the daemon, streams, and ends it.</summary>
     /// <param name="program">The daemon.</param>
     /// <param name="arguments">Before the options that both daemons share.</param>
     /// <param name="top">The chain's top.</param>
     /// <param name="directory">For sockets.</param>
     /// <param name="mebibytes">How much of the disk the guest writes to; 0: there is no guest.</param>
-    public static async Task<StreamResult> MeasureAsync(string program, string[] arguments, string top, string directory, long mebibytes)
+    private static async Task<StreamResult> MeasureAsync(string program, string[] arguments, string top, string directory, long mebibytes)
     {
         string qmp = Path.Combine(directory, "qmp.sock"), nbd = Path.Combine(directory, "nbd.sock"), load = Path.Combine(directory, "load.json");
         foreach (string file in (string[])[qmp, nbd, load]) File.Delete(file);
