@@ -8,9 +8,9 @@ namespace Varve.Jobs;
 internal sealed class WindowSize
 {
     /// <summary>As many chunks may be in flight at most.</summary>
-    public const int Most = 32;
+    public const int Max = 32;
 
-    private const int Least = 2;
+    private const int Min = 2;
 
     /// <summary>With fewer waiting than this the window grows; with more than that it shrinks.</summary>
     private const double FewWait = 1, ManyWait = 3;
@@ -21,7 +21,7 @@ internal sealed class WindowSize
 
     private readonly Lock _lock = new();
     private double _least = double.MaxValue, _sum;
-    private int _size = Least, _sizeBeforeProbe = Least, _count, _sinceProbe;
+    private int _size = Min, _sizeBeforeProbe = Min, _count, _sinceProbe;
 
     /// <summary>Chunks to have in flight now.</summary>
     public int Value => Volatile.Read(ref _size);
@@ -42,7 +42,7 @@ internal sealed class WindowSize
             _sum += taken;
             if (++_count >= _size) Adapt();
             if (_sinceProbe < ChunksBetweenProbes) return;
-            (_sizeBeforeProbe, _size) = (_size, Least);
+            (_sizeBeforeProbe, _size) = (_size, Min);
             (_least, _sum, _count, _sinceProbe) = (double.MaxValue, 0, 0, 0);
         }
     }
@@ -51,7 +51,7 @@ internal sealed class WindowSize
     {
         double average = _sum / _count, waiting = average > 0 ? _size * (1 - (_least / average)) : 0;
         (_sum, _count) = (0, 0);
-        if (waiting < FewWait && _size < Most) _size++;
-        else if (waiting > ManyWait && _size > Least) _size--;
+        if (waiting < FewWait && _size < Max) _size++;
+        else if (waiting > ManyWait && _size > Min) _size--;
     }
 }

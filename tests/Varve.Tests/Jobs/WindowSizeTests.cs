@@ -9,7 +9,7 @@ public sealed class WindowSizeTests
     {
         var size = new WindowSize();
         for (int i = 0; i < 1000; i++) size.Copied(TimeSpan.FromMilliseconds(10 + (i % 3 * 0.2)));
-        Assert.Equal(WindowSize.Most, size.Value);
+        Assert.Equal(WindowSize.Max, size.Value);
     }
 
     /// <summary>Two processors, and nothing to wait for: every chunk beyond the second waits for its turn.</summary>
@@ -29,7 +29,7 @@ public sealed class WindowSizeTests
         for (int i = 0; i < 600; i++) size.Copied(TimeSpan.FromMilliseconds(5.0 * size.Value));      // one at a time from here on
         Assert.InRange(size.Value, 2, 5);
         for (int i = 0; i < 600; i++) size.Copied(TimeSpan.FromMilliseconds(40));
-        Assert.Equal(WindowSize.Most, size.Value);
+        Assert.Equal(WindowSize.Max, size.Value);
     }
 
     [Fact]
@@ -37,6 +37,6 @@ public sealed class WindowSizeTests
     {
         var size = new WindowSize();
         for (int i = 0; i < 1000; i++) size.Copied(TimeSpan.Zero);
-        Assert.Equal(WindowSize.Most, size.Value);
+        Assert.Equal(WindowSize.Max, size.Value);
     }
 }

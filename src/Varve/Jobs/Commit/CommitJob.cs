@@ -125,11 +125,18 @@ internal sealed partial class CommitJob : BlockJob
     {
         using DrainedSection drained = await BlockGraph.DrainAsync([_filter, _plan.Top, _plan.Base, .. Overlays().Select(e => (BlockNode)e.Parent)])
             .ConfigureAwait(false);
-        while (_dirty.TryTake(0, MaxCopy, out long offset, out int bytes))
+        try
         {
-            // Drained: nobody else is in the graph.
-            _window.Begin(offset, bytes);
-            if ((await _window.RetireAsync().ConfigureAwait(false)).Failure is { } failure) throw failure;
+            while (_dirty.TryTake(0, MaxCopy, out long offset, out int bytes))
+            {
+                // Drained: nobody else is in the graph.
+                _window.Begin(offset, bytes);
+                if ((await RetireAsync().ConfigureAwait(false)).Failure is { } failure) throw failure;
+            }
+        }
+        finally
+        {
+            await SettleAsync().ConfigureAwait(false);
         }
 
         await _plan.Base.FlushAsync(CancellationToken.None).ConfigureAwait(false);

@@ -26,6 +26,24 @@ internal sealed partial class StreamJob
         if (ReferenceEquals(_plan.TopImage, _plan.BaseOverlay)) return;
         long length = _plan.Top.Length;
         SetTotal(length);
+        try
+        {
+            await CopyAllAsync(length).ConfigureAwait(false);
+        }
+        finally
+        {
+            await SettleAsync().ConfigureAwait(false);
+        }
+
+        if (IsCancelled) return;
+        if (_ignored is not null) throw _ignored;
+
+        // Once here, without the control lock, so that little is left to do when it is held.
+        await _plan.TopImage.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+    }
+
+    private async ValueTask CopyAllAsync(long length)
+    {
         while (true)
         {
             if (!_window.IsEmpty && (_window.IsFull || _next == length || Speed != 0 || IsPausing || IsCancelled))
@@ -35,16 +53,9 @@ internal sealed partial class StreamJob
             }
 
             if (_window.IsEmpty) await PauseForSpeedAsync().ConfigureAwait(false);
-            if (IsCancelled || _next == length) break;
+            if (IsCancelled || _next == length) return;
             await BeginNextAsync(length).ConfigureAwait(false);
         }
-
-        await SettleAsync().ConfigureAwait(false);
-        if (IsCancelled) return;
-        if (_ignored is not null) throw _ignored;
-
-        // Once here, without the control lock, so that little is left to do when it is held.
-        await _plan.TopImage.FlushAsync(CancellationToken.None).ConfigureAwait(false);
     }
 
     /// <summary>Looks at the chain at <see cref="_next"/>, and takes the run that is found there into the window.</summary>
@@ -101,7 +112,6 @@ internal sealed partial class StreamJob
                 _next = chunk.Offset;   // after resuming, the same chunk again; what the others copied meanwhile is found allocated
                 break;
             default:
-                await SettleAsync().ConfigureAwait(false);
                 throw chunk.Failure;
         }
     }

@@ -3,8 +3,8 @@ namespace Varve.Protocols.File;
 // Who writes into a file's page cache
 //   1. The kernel lets one writer at a time into a file. A writer that has gone to sleep for its turn is overtaken by those that come
 //      running, again and again: beside a job that copies, a guest's write of one block waited 4 ms, after which Linux hands over.
-//   2. So large writes go one at a time and in pieces, and before each piece let as many small writes end as have begun. A small write
-//      waits for one piece; it takes no lock.
+//   2. So large writes go one at a time, in their order and in pieces, and before each piece let as many small writes end as have begun. A
+//      small write waits for one piece; it takes no lock. A piece sleeps until its turn: spinning would take the processor of whoever has it.
 //   3. A piece waits for a millisecond at most: a small write that the disk keeps does not keep the others.
 
 /// <summary>Lets small writes to a file go ahead of large ones.</summary>
@@ -22,6 +22,12 @@ internal sealed class WriteTurns(int longestWaitMs = 1)
     private long _begun, _ended, _awaited = long.MaxValue;   // small writes, counted
 
     public static bool IsLarge(int length) => length > SmallLength;
+
+    /// <summary>Large pieces that have the turn or wait for it.</summary>
+    public long LargePieces
+    {
+        get { lock (_large) return _nextTicket - _ticket; }
+    }
 
     public void BeginSmall() => Interlocked.Increment(ref _begun);
 

@@ -30,6 +30,38 @@ public class WriteTurnsTests
         await Task.Run(() => LargePiece(turns)).WaitAsync(Patience.Limit, TestContext.Current.CancellationToken);
     }
 
+    /// <summary>Whoever is running could take the turn again before the one that sleeps for it has come.</summary>
+    [Fact]
+    public async Task A_large_piece_that_waits_is_not_overtaken_by_the_one_that_comes_again()
+    {
+        var turns = new WriteTurns();
+        for (int round = 0; round < 20; round++)
+        {
+            bool hasComeFirst = false;
+            Task other;
+            using (turns.BeginLargePiece())
+            {
+                other = Task.Run(() =>
+                {
+                    using WriteTurns.LargePiece piece = turns.BeginLargePiece();
+                    hasComeFirst = true;
+                }, TestContext.Current.CancellationToken);
+                Assert.True(SpinWait.SpinUntil(() => turns.LargePieces == 2, Patience.Limit));
+            }
+
+            using (turns.BeginLargePiece()) Assert.True(hasComeFirst);
+            await other.WaitAsync(Patience.Limit, TestContext.Current.CancellationToken);
+        }
+    }
+
+    /// <summary>The first write into a cluster brings the rest of the cluster along: a guest's, which waits for its turn beside nothing.</summary>
+    [Fact]
+    public void A_write_of_a_cluster_is_small()
+    {
+        Assert.False(WriteTurns.IsLarge(64 << 10));
+        Assert.True(WriteTurns.IsLarge(128 << 10));
+    }
+
     [Fact]
     public async Task Small_and_large_writes_of_many_threads_all_arrive()
     {
