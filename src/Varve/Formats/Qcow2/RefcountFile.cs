@@ -77,10 +77,11 @@ internal sealed class RefcountFile
             if (kept.Value.Index == index) return kept.Value.IsBroken ? throw Unreadable(index) : kept.Value.Bytes;
         }
 
+        byte[] block = [];   // the oldest one's memory, used again
         if (_blocks.Count == KeptBlocks)
         {
-            (long oldest, byte[] bytes, _) = _blocks.Last!.Value;
-            if (_dirty.Remove(oldest)) await _file.WriteAsync(_table[oldest].Block.Value, bytes, WriteFlags.None, cancellationToken).ConfigureAwait(false);
+            (long oldest, block, _) = _blocks.Last!.Value;
+            if (_dirty.Remove(oldest)) await _file.WriteAsync(_table[oldest].Block.Value, block, WriteFlags.None, cancellationToken).ConfigureAwait(false);
             _blocks.RemoveLast();
         }
 
@@ -90,8 +91,9 @@ internal sealed class RefcountFile
             throw Unreadable(index);
         }
 
-        byte[] block = new byte[_header.ClusterSize];
-        if (IsUsable(index)) await _file.ReadAsync(_table[index].Block.Value, block, cancellationToken).ConfigureAwait(false);
+        if (block.Length == 0) block = new byte[_header.ClusterSize];
+        if (!IsUsable(index)) Array.Clear(block);
+        else await _file.ReadAsync(_table[index].Block.Value, block, cancellationToken).ConfigureAwait(false);
         _blocks.AddFirst((index, block, false));
         return block;
     }
