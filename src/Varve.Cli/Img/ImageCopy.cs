@@ -33,6 +33,8 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
     private long _nextTurn;
     private int _source;
     private long _sourceStart;   // where the current source begins in the target
+    private PieceKind _runKind;  // what the current source holds from the last query on
+    private long _runEnd;        // where in the source that ends: pieces are cut from it until then
     private long _targetZeroFrom;
 
     /// <summary>Pieces in flight.</summary>
@@ -138,11 +140,20 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
             while (_source < sources.Count && _position - _sourceStart >= sources[_source].Length)
             {
                 _sourceStart += sources[_source++].Length;
+                _runEnd = 0;
             }
 
             if (_source == sources.Count) return null;
             long offset = _position - _sourceStart;
-            (PieceKind kind, long length) = await QueryAsync(sources[_source], offset, cancellationToken).ConfigureAwait(false);
+            if (offset >= _runEnd)
+            {
+                (_runKind, long run) = await QueryAsync(sources[_source], offset, cancellationToken).ConfigureAwait(false);
+                _runEnd = offset + run;
+            }
+
+            // Pieces of data end where a piece that began at 0 would, so that zeros are looked for in aligned units.
+            (PieceKind kind, long end) = (_runKind, _runKind == PieceKind.Data ? Math.Min(_runEnd, Align.Down(offset + DataLength, DataLength)) : _runEnd);
+            long length = end - offset;
             if (CompressedUnit > 0) (kind, length) = InWholeUnits(kind, length);
             var piece = new Piece(kind, _source, offset, _position, length, _nextTurn++);
             _position += length;
@@ -157,6 +168,7 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         }
     }
 
+    /// <summary>What a source holds from an offset on, and how far.</summary>
     private async ValueTask<(PieceKind Kind, long Length)> QueryAsync(BlockBackend source, long offset, CancellationToken cancellationToken)
     {
         BlockRun run;
@@ -184,11 +196,7 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
             return below > 0 ? (PieceKind.Backing, Math.Min(run.Length, below)) : (PieceKind.Zero, run.Length);
         }
 
-        if (run.IsZero || !run.IsAllocated) return (PieceKind.Zero, run.Length);
-
-        // Pieces of data end where a piece that began at 0 would, so that zeros are looked for in aligned units.
-        long end = Align.Down(offset + DataLength, DataLength);
-        return (PieceKind.Data, Math.Min(run.Length, end - offset));
+        return (run.IsZero || !run.IsAllocated ? PieceKind.Zero : PieceKind.Data, run.Length);
     }
 
     /// <summary>What is not a whole cluster of one kind is read, whatever it is, and written as one.</summary>
