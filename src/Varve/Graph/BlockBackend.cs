@@ -41,9 +41,6 @@ internal sealed class BlockBackend : IBlockParent
     /// <summary>What it lets others have.</summary>
     public BlockPermissions Shared { get; internal set; }
 
-    /// <summary>Counts requests for <c>query-blockstats</c>; null where nobody asks.</summary>
-    public BlockStatistics? Statistics { get; init; }
-
     /// <summary>Called when a drained section begins above this backend's node, before waiting; jobs pause.</summary>
     public Action? DrainBegin { get; set; }
 
@@ -85,7 +82,6 @@ internal sealed class BlockBackend : IBlockParent
         {
             CheckWrite(offset, length);
             await Node.WriteZeroesAsync(offset, length, flags, cancellationToken).ConfigureAwait(false);
-            Statistics?.CountWrite(length);
         }
         finally
         {
@@ -102,7 +98,6 @@ internal sealed class BlockBackend : IBlockParent
         {
             CheckWrite(offset, length);
             await Node.DiscardAsync(offset, length, cancellationToken).ConfigureAwait(false);
-            Statistics?.CountUnmap(length);
         }
         finally
         {
@@ -119,7 +114,6 @@ internal sealed class BlockBackend : IBlockParent
         {
             if (Node.IsReadOnly) return;
             await Node.FlushAsync(cancellationToken).ConfigureAwait(false);
-            Statistics?.CountFlush();
         }
         finally
         {
@@ -187,7 +181,6 @@ internal sealed class BlockBackend : IBlockParent
         {
             BlockNode node = Root.Node;
             if ((ulong)offset > (ulong)node.Length || buffer.Length > node.Length - offset) BlockThrow.OutOfRange(node, offset, buffer.Length);
-            Statistics?.CountRead(buffer.Length);
             return node.ReadAsync(offset, buffer, cancellationToken);
         }
         catch
@@ -202,7 +195,6 @@ internal sealed class BlockBackend : IBlockParent
         try
         {
             CheckWrite(offset, buffer.Length);
-            Statistics?.CountWrite(buffer.Length);
             return Root.Node.WriteAsync(offset, buffer, flags, cancellationToken);
         }
         catch

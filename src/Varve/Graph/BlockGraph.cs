@@ -109,7 +109,7 @@ internal sealed partial class BlockGraph : IAsyncDisposable
         BlockNode node, BlockPermissions permissions, BlockPermissions shared, string description = "an unnamed block device",
         CancellationToken cancellationToken = default)
     {
-        var backend = new BlockBackend(this, description, permissions, shared) { Statistics = new BlockStatistics() };
+        var backend = new BlockBackend(this, description, permissions, shared);
         var change = new GraphTransaction(this);
         change.Attach(backend, "root", ChildRole.Primary, node);
         await change.PrepareAsync(cancellationToken).ConfigureAwait(false);
