@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Varve.Graph;
 using Varve.IO;
 using Varve.Nbd.Transport;
@@ -17,6 +18,10 @@ internal sealed partial class NbdTransmission : IDisposable
 {
     /// <summary>Bytes of data up to which requests are handled inside the stream buffers; larger ones get a buffer of their own.</summary>
     private const int MaxInline = 64 << 10;
+
+    /// <summary>Bytes of data of a larger write that are written at once, where the image takes pieces: half of what a processor's second cache
+    /// holds, at most.</summary>
+    private const int PieceLength = 128 << 10;
 
     /// <summary>Bytes of replies, and of data written, after which a batch is sent although more requests wait: the client works on the replies
     /// meanwhile. Otherwise the two would take turns.</summary>
@@ -220,33 +225,91 @@ internal sealed partial class NbdTransmission : IDisposable
 
     private bool WriteLarge(in RequestHeader request, int length)
     {
+        WriteFlags flags = WriteFlagsOf(request);
+        return flags == WriteFlags.None && _backend.Node.TakesPieces(PieceLength)
+            ? WriteInPieces(request, length)
+            : WriteRest(request, (long)request.Offset, length, flags, begun: default);
+    }
+
+    /// <summary>Writes the data as it comes: a piece is still in the processor's cache then, and meanwhile the client sends the next.</summary>
+    private bool WriteInPieces(in RequestHeader request, int length)
+    {
+        long offset = (long)request.Offset, end = offset + length;
+        while (offset < end)
+        {
+            int piece = (int)(Math.Min(Align.Down(offset, PieceLength) + PieceLength, end) - offset);
+            if (!TryReceive(piece)) return false;
+            ReadOnlyMemory<byte> data = _input.Take(piece);
+            _written += piece;
+            try
+            {
+                ValueTask write = _backend.WriteAsync(offset, data);
+                offset += piece;
+                if (!write.IsCompletedSuccessfully) return WriteRest(request, offset, (int)(end - offset), WriteFlags.None, write);
+                write.GetAwaiter().GetResult();
+            }
+            catch (BlockException e)
+            {
+                Fail(request, e);
+                return SkipData((ulong)(end - offset));
+            }
+        }
+
+        Succeed(request);
+        return true;
+    }
+
+    /// <summary>Receives what is left of the data, then writes it.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="offset">Where the rest goes.</param>
+    /// <param name="length">Its bytes, which may be none.</param>
+    /// <param name="flags">How it is written.</param>
+    /// <param name="begun">The write of the piece before it, out of the input's buffer and not done yet; null where the rest is all.</param>
+    private bool WriteRest(in RequestHeader request, long offset, int length, WriteFlags flags, ValueTask? begun)
+    {
+        if (begun is not null) _input.Buffer.Hold();
         PendingRequest pending = _pending.Rent(request, length);
-        IOBuffer buffer = IOBuffer.Rent(length);
-        pending.Keep(buffer);
+        if (begun is not null) pending.Keep(_input.Buffer);
+        IOBuffer rest = IOBuffer.Rent(length);
+        pending.Keep(rest);
         SendAll();
         bool isWhole = false;
         try
         {
-            isWhole = _input.TryRead(buffer.Span);
+            isWhole = _input.TryRead(rest.Span);
         }
         finally
         {
-            if (!isWhole) pending.Recycle();
+            if (!isWhole && begun is { } alone) Finish(pending, alone);   // it needs its memory until it is done
+            else if (!isWhole) pending.Recycle();
         }
 
         if (!isWhole) return false;
-        ValueTask write;
+        ValueTask write = default;
         try
         {
-            write = _backend.WriteAsync((long)request.Offset, buffer.Memory, WriteFlagsOf(request));
+            if (length > 0) write = _backend.WriteAsync(offset, rest.Memory, flags);
         }
         catch (BlockException e)
         {
             write = ValueTask.FromException(e);
         }
 
-        Finish(pending, write);
+        Finish(pending, begun is { } first ? BothAsync(first, write) : write);
         return true;
+    }
+
+    [AsyncMethodBuilder(typeof(PooledMethodBuilder))]
+    private static async ValueTask BothAsync(ValueTask first, ValueTask second)
+    {
+        try
+        {
+            await first.ConfigureAwait(false);
+        }
+        finally
+        {
+            await second.ConfigureAwait(false);
+        }
     }
 
     private WriteFlags WriteFlagsOf(in RequestHeader request)

@@ -52,6 +52,13 @@ internal abstract partial class BlockNode : IBlockParent
     /// <summary>Bytes of the smallest part that a format allocates or not; the cluster's where it has no smaller. Copy-on-read rounds to it.</summary>
     public virtual int SubclusterSize => ClusterSize;
 
+    /// <summary>Whether a write may as well come as several that end at multiples of <paramref name="length"/>, a power of two: nobody on its way counts
+    /// requests or looks at them as a whole, and none of the pieces does what the whole would not.</summary>
+    public bool TakesPieces(int length) => Settings.DetectZeroes == DetectZeroesMode.Off && TakesPiecesCore(length);
+
+    /// <summary>As <see cref="TakesPieces"/>, as far as it is the driver's to say.</summary>
+    protected virtual bool TakesPiecesCore(int length) => false;
+
     /// <summary>Whether <see cref="WriteFlags.Compressed"/> means something here; what is written with it is a whole cluster, or several.</summary>
     public bool SupportsCompressedWrites => SkipFilters().Driver.SupportsCompressedWrites;
 

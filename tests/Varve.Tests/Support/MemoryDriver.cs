@@ -93,6 +93,9 @@ internal sealed class MemoryNode(NodeOpening opening, MemoryDriver driver, Memor
     /// <summary>Called before each request with its kind (<c>read</c>, <c>write</c>, <c>flush</c>, <c>writeback</c>), offset and length; may wait or throw.</summary>
     public Func<string, long, long, ValueTask>? OnRequest { get; set; }
 
+    /// <summary>Whether writes may come in pieces.</summary>
+    public bool IsDivisible { get; set; }
+
     /// <summary>Called when permissions are prepared; may throw to refuse.</summary>
     public Action<BlockPermissions, bool>? OnPrepare { get; set; }
 
@@ -119,6 +122,8 @@ internal sealed class MemoryNode(NodeOpening opening, MemoryDriver driver, Memor
         driver.OpenNodes.Remove(this);
         return default;
     }
+
+    protected override bool TakesPiecesCore(int length) => IsDivisible;
 
     protected override ValueTask ReadCoreAsync(long offset, Memory<byte> buffer, CancellationToken cancellationToken)
     {

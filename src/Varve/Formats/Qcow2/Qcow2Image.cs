@@ -57,6 +57,9 @@ internal sealed partial class Qcow2Image : BlockNode
 
     public override int ClusterSize => _header.ClusterSize;
 
+    /// <remarks>What is encrypted or goes into larger clusters is better seen as a whole.</remarks>
+    protected override bool TakesPiecesCore(int length) => ClusterSize <= length && !IsEncrypted && _data.Node.TakesPieces(length);
+
     /// <summary>Bytes of a subcluster; of a cluster, in images without them.</summary>
     public override int SubclusterSize => _header.SubclusterSize;
 

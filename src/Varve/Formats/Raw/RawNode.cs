@@ -24,6 +24,8 @@ internal sealed class RawNode(NodeOpening opening) : BlockNode(opening)
     /// <summary>Whole sectors; what the child lacks for the last one reads as zeros.</summary>
     public override long Length => _size ?? Align.Up(Math.Max(0, _file.Length - _offset), Align.SectorSize);
 
+    protected override bool TakesPiecesCore(int length) => _file.TakesPieces(length);
+
     protected override WriteFlags SupportedWriteFlags => WriteFlags.Unchanged | WriteFlags.Fua;
 
     protected override ZeroFlags SupportedZeroFlags => ZeroFlags.Unchanged | ZeroFlags.MayUnmap | ZeroFlags.NoFallback | ZeroFlags.Fua;

@@ -36,6 +36,9 @@ internal sealed partial class FileNode
         return default;
     }
 
+    /// <remarks>Into the page cache; a device is given as much at once as there is.</remarks>
+    protected override bool TakesPiecesCore(int length) => !_file.Access.Direct;
+
     protected override ValueTask WriteZeroesCoreAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
         => FileRequest.Run(
             this, (flags & ZeroFlags.MayUnmap) != 0 ? FileOperation.ZeroUnmap : FileOperation.Zero, offset, length);
