@@ -20,8 +20,8 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
 {
     private const long MaxZeroes = 1L << 30;
 
-    /// <summary>Bytes of data a worker reads and writes at once. Four times as much is no faster, and takes four times the memory.</summary>
-    private const int MaxData = 512 << 10;
+    /// <summary>Bytes of data a worker reads and writes at once. Twice or eight times as much is no faster, and takes as much more memory.</summary>
+    private const int MaxData = 256 << 10;
 
     /// <summary>Pieces in flight towards a target that compresses them, in order: one is being compressed, those behind it are read meanwhile.</summary>
     private const int CompressedPieces = 3;
