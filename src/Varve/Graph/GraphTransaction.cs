@@ -19,6 +19,7 @@ internal sealed class GraphTransaction(BlockGraph graph)
     private readonly Dictionary<BlockChild, (BlockPermissions Needed, BlockPermissions Shared)> _edges = [];
     private readonly List<(BlockNode Node, BlockPermissions Needed, BlockPermissions Shared)> _prepared = [];
     private readonly List<Action> _onCommit = [];
+    private readonly List<BlockChild> _parents = [];   // of the node that is looked at
     private bool _isPrepared;
 
     /// <summary>Adds an edge; a node parent decides its permissions, a backend brings them.</summary>
@@ -186,12 +187,32 @@ internal sealed class GraphTransaction(BlockGraph graph)
 
     private BlockNode? TargetOf(BlockChild edge) => _targets.TryGetValue(edge, out BlockNode? target) ? target : edge.Node;
 
+    // Every change of a deep chain walks all of it: written out, these cost an object a node, and as chains of calls a dozen.
     private IEnumerable<BlockChild> ParentsOf(BlockNode node)
-        => node.Parents.Where(e => ReferenceEquals(TargetOf(e), node))
-            .Concat(_targets.Where(t => ReferenceEquals(t.Value, node) && !node.Parents.Contains(t.Key)).Select(t => t.Key));
+    {
+        for (int i = 0; i < node.Parents.Count; i++)
+        {
+            if (ReferenceEquals(TargetOf(node.Parents[i]), node)) yield return node.Parents[i];
+        }
+
+        foreach ((BlockChild edge, BlockNode? target) in _targets)
+        {
+            if (ReferenceEquals(target, node) && !node.Parents.Contains(edge)) yield return edge;
+        }
+    }
 
     private IEnumerable<BlockChild> ChildrenOf(BlockNode node)
-        => node.Children.Where(e => TargetOf(e) is not null).Concat(_attached.Where(e => ReferenceEquals(e.Parent, node)));
+    {
+        for (int i = 0; i < node.Children.Count; i++)
+        {
+            if (TargetOf(node.Children[i]) is not null) yield return node.Children[i];
+        }
+
+        foreach (BlockChild edge in _attached)
+        {
+            if (ReferenceEquals(edge.Parent, node)) yield return edge;
+        }
+    }
 
     private bool ReadOnlyOf(BlockNode node) => _readOnly.TryGetValue(node, out bool readOnly) ? readOnly : node.IsReadOnly;
 
@@ -230,12 +251,13 @@ internal sealed class GraphTransaction(BlockGraph graph)
     private (BlockPermissions Needed, BlockPermissions Shared) Accumulate(BlockNode node)
     {
         BlockPermissions needed = BlockPermissions.None, shared = BlockPermissions.All;
-        List<BlockChild> parents = [.. ParentsOf(node)];
-        foreach (BlockChild edge in parents)
+        _parents.Clear();
+        _parents.AddRange(ParentsOf(node));
+        foreach (BlockChild edge in _parents)
         {
             (BlockPermissions edgeNeeded, BlockPermissions edgeShared) = PermissionsOf(edge);
             if (edge.Parent is BlockBackend) _edges[edge] = (edgeNeeded, edgeShared);
-            foreach (BlockChild other in parents)
+            foreach (BlockChild other in _parents)
             {
                 BlockPermissions conflict = edgeNeeded & ~PermissionsOf(other).Shared;
                 if (!ReferenceEquals(edge, other) && conflict != 0) RefuseConflict(node, edge, other, conflict);
