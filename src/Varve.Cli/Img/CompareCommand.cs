@@ -98,8 +98,11 @@ internal sealed class CompareCommand : ImgCommand
     /// <summary>Compares piece by piece, several at a time; what it tells is what comparing them one after the other would.</summary>
     private sealed class ImageComparison(ComparedImage first, ComparedImage second, bool strict, ProgressMeter progress)
     {
-        /// <summary>Pieces in flight, and bytes of the longest: of each image as much is held at once.</summary>
-        private const int MaxPieces = 4, MaxData = 256 << 10;
+        /// <summary>Pieces in flight, and bytes of the longest.</summary>
+        private const int MaxPieces = 4, MaxData = 512 << 10;
+
+        /// <summary>Bytes of each image that are read at once: both fit into a processor's second cache.</summary>
+        private const int ReadLength = 128 << 10;
 
         private readonly List<string> _lines = [];
 
@@ -173,10 +176,17 @@ internal sealed class CompareCommand : ImgCommand
 
         private async Task<string?> CompareAsync(MapEntry status1, MapEntry status2, long offset, int length, CancellationToken cancellationToken)
         {
-            using IOBuffer data1 = IOBuffer.Rent(length), data2 = IOBuffer.Rent(length);
-            await ReadOrClearAsync(first, status1, offset, data1.Memory, cancellationToken).ConfigureAwait(false);
-            await ReadOrClearAsync(second, status2, offset, data2.Memory, cancellationToken).ConfigureAwait(false);
-            return FindDifference(data1.Span, data2.Span) is { } at ? $"Content mismatch at offset {offset + at}!" : null;
+            using IOBuffer buffer1 = IOBuffer.Rent(ReadLength), buffer2 = IOBuffer.Rent(ReadLength);
+            for (long end = offset + length; offset < end; offset += ReadLength)
+            {
+                int part = (int)Math.Min(end - offset, ReadLength);
+                Memory<byte> data1 = buffer1.Memory[..part], data2 = buffer2.Memory[..part];
+                await ReadOrClearAsync(first, status1, offset, data1, cancellationToken).ConfigureAwait(false);
+                await ReadOrClearAsync(second, status2, offset, data2, cancellationToken).ConfigureAwait(false);
+                if (FindDifference(data1.Span, data2.Span) is { } at) return $"Content mismatch at offset {offset + at}!";
+            }
+
+            return null;
         }
 
         private ComparisonResult Different(string line)
