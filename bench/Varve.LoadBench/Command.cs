@@ -30,6 +30,9 @@ internal sealed record Command(string Side, string Program, params string[] Argu
         return (milliseconds, double.Parse(File.ReadAllText(output), CultureInfo.InvariantCulture));
     }
 
+    /// <summary>Waits until the directory's file system has nothing left to write.</summary>
+    public static void Sync(string directory) => new Command("", "sync", "-f", directory).MedianMilliseconds(calls: 1);
+
     private double Run(string program, string[] arguments)
     {
         var watch = Stopwatch.StartNew();
