@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Numerics;
 using Varve.Cli.CommandLine;
 using Varve.Cli.Output;
@@ -363,18 +364,18 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
         private readonly Lock _lock = new();
         private readonly Dictionary<long, TaskCompletionSource> _waiting = [];
         private long _now;
-        private bool _isTaken;   // the holder of _now has come
+        private volatile bool _isTaken;   // the holder of _now has come
 
         /// <summary>Whether a turn is too short to sleep meanwhile, and a processor is there for who does not.</summary>
         public bool StaysAwake { get; set; }
 
         public async ValueTask WaitAsync(long turn, CancellationToken cancellationToken)
         {
-            for (bool maySpin = StaysAwake; !TryEnter(turn, maySpin, out TaskCompletionSource? waiter);)
+            while (true)
             {
-                if (waiter is null) Spin(turn);
-                else await waiter.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
-                maySpin = StaysAwake && waiter is not null;
+                if (StaysAwake) SpinWhileNext(turn);
+                if (TryEnter(turn, out TaskCompletionSource? waiter)) return;
+                await waiter.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
             }
         }
 
@@ -390,37 +391,32 @@ internal sealed class ImageCopy(ToolConsole console, IReadOnlyList<BlockBackend>
             next?.SetResult();
         }
 
-        /// <summary>Enters, or says how to wait: for <paramref name="waiter"/>, or, where that is null, awake.</summary>
-        private bool TryEnter(long turn, bool maySpin, out TaskCompletionSource? waiter)
+        /// <summary>Enters, and wakes who comes next; or gives what to wait for.</summary>
+        private bool TryEnter(long turn, [NotNullWhen(false)] out TaskCompletionSource? waiter)
         {
-            waiter = null;
             TaskCompletionSource? next = null;
             lock (_lock)
             {
-                if (turn == _now)
-                {
-                    _isTaken = true;
-                    if (StaysAwake) _waiting.Remove(turn + 1, out next);
-                }
-                else if (!maySpin || !_isTaken || turn != _now + 1)
+                if (turn != _now)
                 {
                     waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                     _waiting.Add(turn, waiter);
-                }
-                else
-                {
                     return false;
                 }
+
+                _isTaken = true;
+                if (StaysAwake) _waiting.Remove(turn + 1, out next);
             }
 
             next?.SetResult();
-            return waiter is null;
+            waiter = null;
+            return true;
         }
 
-        private void Spin(long turn)
+        private void SpinWhileNext(long turn)
         {
             long start = Stopwatch.GetTimestamp();
-            while (Volatile.Read(ref _now) != turn && Stopwatch.GetTimestamp() - start < s_spinTicks) Thread.SpinWait(16);
+            while (_isTaken && Volatile.Read(ref _now) == turn - 1 && Stopwatch.GetTimestamp() - start < s_spinTicks) Thread.SpinWait(16);
         }
     }
 }

@@ -36,7 +36,7 @@ internal sealed partial class FileNode
         return default;
     }
 
-    /// <remarks>Into the page cache; a device is given as much at once as there is.</remarks>
+    /// <remarks>Into the page cache; what goes past it is better large.</remarks>
     protected override bool TakesPiecesCore(int length) => !_file.Access.Direct;
 
     protected override ValueTask WriteZeroesCoreAsync(long offset, long length, ZeroFlags flags, CancellationToken cancellationToken)
